@@ -1,0 +1,62 @@
+"""A type for secrets that has no voice.
+
+Owns the one way secret bytes travel inside the program. It must not grow a `__str__`, an equality
+or a serialisation: whoever needs the bytes says `expose()`, where a reviewer sees it.
+"""
+
+import hmac
+from typing import Never, final
+
+
+@final
+class Secret:
+    """Secret bytes without repr content, equality, hash, iteration, copying or pickling.
+
+    `wipe()` overwrites our copy. That is best effort: CPython may have made others, and libraries
+    that `expose()` feeds certainly do. It keeps a secret from lying about longer than needed.
+    """
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: bytes | bytearray) -> None:
+        """Take a copy of `value`."""
+        self._value = bytearray(value)
+
+    def expose(self) -> bytes:
+        """Return the bytes. Call it only where they go straight into a cryptographic primitive."""
+        return bytes(self._value)
+
+    def matches(self, other: "Secret") -> bool:
+        """Compare in constant time."""
+        return hmac.compare_digest(self._value, other._value)  # noqa: SLF001 - of our own class
+
+    def wipe(self) -> None:
+        """Overwrite and empty our copy."""
+        for i in range(len(self._value)):
+            self._value[i] = 0
+        self._value.clear()
+
+    def __len__(self) -> int:
+        return len(self._value)
+
+    def __repr__(self) -> str:
+        return "Secret(...)"
+
+    __str__ = __repr__
+
+    def __format__(self, spec: str) -> str:
+        return "Secret(...)"
+
+    def _mute(self, *_: object) -> Never:
+        raise TypeError("a Secret cannot be compared, hashed, copied, pickled or iterated")
+
+    __eq__ = _mute
+    __ne__ = _mute
+    __hash__ = _mute
+    __reduce__ = _mute
+    __reduce_ex__ = _mute
+    __copy__ = _mute
+    __deepcopy__ = _mute
+    __iter__ = _mute
+    __getstate__ = _mute
+    __bytes__ = _mute
