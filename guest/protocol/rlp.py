@@ -1,7 +1,7 @@
 """RLP, the one serialisation: headers and tries of the chain, our documents and our link frames.
 
 Strict and bounded. There is exactly one encoding of every item, so an accepted input re-encodes to
-itself (Ethereum Yellow Paper, appendix B). Lengths are checked against what is there before a slice.
+itself (Ethereum Yellow Paper, appendix B). Lengths are checked before any slice.
 """
 
 from typing import TypeAlias
