@@ -79,10 +79,8 @@ class Domain:
 
 def struct_hash(message: Signed | OnboardEntry | Witness) -> bytes:
     """EIP-712 hashStruct of a message."""
-    words = [_TYPE_HASHES[type(message)]]
-    for name in message.__dataclass_fields__:
-        words.append(_word(getattr(message, name)))
-    return keccak256(b"".join(words))
+    words = [_word(getattr(message, name)) for name in message.__dataclass_fields__]
+    return keccak256(_TYPE_HASHES[type(message)] + b"".join(words))
 
 
 def digest(domain: Domain, message: Signed) -> bytes:
