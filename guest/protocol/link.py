@@ -296,7 +296,7 @@ class PostLeave:
 
 @dataclass(frozen=True, slots=True)
 class Turned:
-    """This newcomer was refused, with the reason; the host need not offer the document again."""
+    """A newcomer was refused; if `final`, offering the same document again is pointless."""
 
     document_hash: Bytes32
     reason: Text
