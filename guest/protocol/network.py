@@ -227,7 +227,7 @@ def _integer(members: dict[str, object], name: str, low: int, end: int) -> int:
 def _choice(members: dict[str, object], name: str, kind: type[_Choice]) -> _Choice:
     value = members[name]
     try:
-        return kind(value)
+        return kind(cast("str", value))
     except ValueError:
         raise _bad(f"has a wrong {name}", value, [str(choice) for choice in kind]) from None
 
