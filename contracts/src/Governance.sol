@@ -10,9 +10,9 @@ import {IKeyManager} from "./interfaces/IKeyManager.sol";
 /// @notice The owner can take out at once and can add only after public notice. It reads nothing.
 abstract contract Governance is KeyManagerStorage, Ownable2Step, IKeyManager {
     /// @notice How many images may be allowed without notice, before the first node.
-    uint256 public constant MAX_GENESIS_MEASUREMENTS = 8;
+    uint256 private constant MAX_GENESIS_MEASUREMENTS = 8;
     /// @notice Bytes of a container's name. Guests prove its slots one by one.
-    uint256 public constant MAX_CONTAINER_BYTES = 512;
+    uint256 private constant MAX_CONTAINER_BYTES = 512;
 
     /// @inheritdoc IKeyManager
     uint32 public immutable notice;

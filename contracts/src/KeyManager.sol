@@ -13,16 +13,16 @@ import {Digests} from "./libraries/Digests.sol";
 /// @dev Times are uint32 in a node's slot: they hold until 2106.
 contract KeyManager is Governance, EIP712 {
     /// @notice How long a node is Active without a renewal.
-    uint32 public constant LEASE = 7 days;
+    uint32 private constant LEASE = 7 days;
     /// @notice How long each step of a join may take.
-    uint32 public constant REGISTRATION_WINDOW = 1 hours;
+    uint32 private constant REGISTRATION_WINDOW = 1 hours;
     /// @notice How long after its lease an Active node may still renew before anyone expires it.
-    uint32 public constant EXPIRY_GRACE = 7 days;
+    uint32 private constant EXPIRY_GRACE = 7 days;
     /// @notice The rejection after which a node is Failed.
-    uint8 public constant MAX_ATTEMPTS = 8;
-    uint256 public constant MAX_BATCH = 64;
+    uint8 private constant MAX_ATTEMPTS = 8;
+    uint256 private constant MAX_BATCH = 64;
     /// @notice 96 KiB: a transaction on today's networks holds 128.
-    uint256 public constant MAX_DOCUMENT_BYTES = 98_304;
+    uint256 private constant MAX_DOCUMENT_BYTES = 98_304;
 
     bytes4 private constant ERC1271_VALID = 0x1626ba7e;
     bytes4 private constant ERC1271_INVALID = 0xffffffff;
@@ -75,8 +75,8 @@ contract KeyManager is Governance, EIP712 {
             document.length != 0 && document.length <= MAX_DOCUMENT_BYTES,
             DocumentSize(document.length, MAX_DOCUMENT_BYTES)
         );
+        // Whatever is allowed before this call is marked genesis.
         uint16 index = _requireAllowed(measurementId);
-        require(_measurements[measurementId].genesis, MeasurementNotGenesis(measurementId));
         _requireBlock(anchorNumber, anchorHash);
         bytes32 structHash = Digests.bootstrap(
             node, encPub, measurementId, anchorNumber, anchorHash, xPub_, appRoot_
@@ -121,10 +121,10 @@ contract KeyManager is Governance, EIP712 {
         bytes32 documentHash,
         bytes calldata sig
     ) external {
-        Head memory head = _head;
+        Head storage head = _head;
         require(head.epoch != 0, NotBootstrapped(node));
-        Status status = _nodes[node].status;
-        require(status == Status.None, AlreadyRegistered(node, status));
+        Node storage n = _nodes[node];
+        require(n.status == Status.None, AlreadyRegistered(node, n.status));
         uint16 index = _requireAllowed(measurementId);
         _requireBlock(anchorNumber, anchorHash);
         bytes32 commitment = Digests.registerTx(
@@ -138,16 +138,13 @@ contract KeyManager is Governance, EIP712 {
         uint32 expires = uint32(block.timestamp) + REGISTRATION_WINDOW;
         // The low bits of prevrandao: drawn after the node's key is fixed, so nobody picks both.
         uint16 seed = uint16(block.prevrandao);
-        _nodes[node] = Node({
-            commitment: uint160(uint256(commitment)),
-            status: Status.Pending,
-            attempt: 0,
-            epoch: head.epoch,
-            until: expires,
-            measurement: index,
-            seed: seed
-        });
-        _head.pending = head.pending + 1;
+        n.commitment = uint160(uint256(commitment));
+        n.status = Status.Pending;
+        n.epoch = head.epoch;
+        n.until = expires;
+        n.measurement = index;
+        n.seed = seed;
+        head.pending += 1;
         emit Registered(
             node, encPub, measurementId, anchorNumber, anchorHash, documentHash, seed, expires
         );
@@ -212,18 +209,18 @@ contract KeyManager is Governance, EIP712 {
         bytes calldata nodeSig,
         bytes calldata epochSig
     ) external {
-        Head memory head = _head;
+        Head storage head = _head;
         Refusal refusal = _refusalToConfirm(node, handover, head.epoch);
         require(refusal == Refusal.None, Refused(node, refusal));
         _activate(node, handover, nodeSig, epochSig, head.xPub);
-        _head.members = head.members + 1;
-        _head.pending = head.pending - 1;
+        head.members += 1;
+        head.pending -= 1;
     }
 
     /// @inheritdoc IKeyManager
     function confirmBatch(ConfirmItem[] calldata items) external {
         _requireBatchSize(items.length);
-        Head memory head = _head;
+        Head storage head = _head;
         uint24 confirmed = 0;
         for (uint256 i = 0; i < items.length; ++i) {
             ConfirmItem calldata item = items[i];
@@ -235,8 +232,8 @@ contract KeyManager is Governance, EIP712 {
                 emit Skipped(item.node, address(0), refusal);
             }
         }
-        _head.members = head.members + confirmed;
-        _head.pending = head.pending - confirmed;
+        head.members += confirmed;
+        head.pending -= confirmed;
     }
 
     /// @inheritdoc IKeyManager
@@ -250,7 +247,7 @@ contract KeyManager is Governance, EIP712 {
         bytes32 viewHash,
         bytes calldata sig
     ) external {
-        Node memory n = _nodes[node];
+        Node storage n = _nodes[node];
         require(n.status == Status.Onboarded, WrongStatus(node, n.status));
         require(block.timestamp <= n.until, TooLate(node, n.until));
         _requireBlock(viewNumber, viewHash);
@@ -259,10 +256,11 @@ contract KeyManager is Governance, EIP712 {
         bytes32 structHash = Digests.reject(node, handover, reason, viewNumber, viewHash);
         _requireSigned(node, _hashTypedDataV4(structHash), sig);
 
-        emit Rejected(node, by, n.attempt, reason);
+        uint8 attempt = n.attempt;
         n.commitment = uint160(uint256(commitment));
-        n.attempt += 1;
-        if (n.attempt == MAX_ATTEMPTS) {
+        n.attempt = attempt + 1;
+        emit Rejected(node, by, attempt, reason);
+        if (attempt + 1 == MAX_ATTEMPTS) {
             n.status = Status.Failed;
             _head.pending -= 1;
             emit Failed(node);
@@ -271,7 +269,6 @@ contract KeyManager is Governance, EIP712 {
             n.until = uint32(block.timestamp) + REGISTRATION_WINDOW;
             _rejected[node][by] = true;
         }
-        _nodes[node] = n;
     }
 
     /// @inheritdoc IKeyManager
@@ -423,14 +420,14 @@ contract KeyManager is Governance, EIP712 {
 
     /// @inheritdoc IKeyManager
     function isMember(address node) external view returns (bool) {
-        Node memory n = _nodes[node];
+        Node storage n = _nodes[node];
         return n.status == Status.Active && n.epoch == _head.epoch && block.timestamp <= n.until
             && _isAllowed(n.measurement);
     }
 
     /// @inheritdoc IKeyManager
     function statusOf(address node) external view returns (string memory) {
-        Node memory n = _nodes[node];
+        Node storage n = _nodes[node];
         if (n.status == Status.None) return "None";
         if (n.status == Status.Pending) return "Pending";
         if (n.status == Status.Onboarded) return "Onboarded";
@@ -480,13 +477,12 @@ contract KeyManager is Governance, EIP712 {
         bytes32 ciphertextHash
     ) private returns (bytes32 handover) {
         handover = _handoverId(node, by, epoch_, attempt, commitment, ciphertextHash);
-        Node memory n = _nodes[node];
+        Node storage n = _nodes[node];
         n.commitment = uint160(uint256(handover));
         n.status = Status.Onboarded;
         // Equal to the current epoch, which fits in 16 bits.
         n.epoch = uint16(epoch_);
         n.until = uint32(block.timestamp) + REGISTRATION_WINDOW;
-        _nodes[node] = n;
     }
 
     /// @dev The caller counts.
@@ -517,7 +513,7 @@ contract KeyManager is Governance, EIP712 {
         view
         returns (Refusal)
     {
-        Node memory n = _nodes[node];
+        Node storage n = _nodes[node];
         if (n.status != Status.Pending) return Refusal.NotPending;
         if (block.timestamp > n.until) return Refusal.TooLate;
         if (attempt != n.attempt) return Refusal.OtherAttempt;
@@ -532,7 +528,7 @@ contract KeyManager is Governance, EIP712 {
         view
         returns (Refusal)
     {
-        Node memory n = _nodes[node];
+        Node storage n = _nodes[node];
         if (n.status != Status.Onboarded) return Refusal.NotOnboarded;
         if (n.epoch != current) return Refusal.OtherEpoch;
         if (block.timestamp > n.until) return Refusal.TooLate;
@@ -542,7 +538,7 @@ contract KeyManager is Governance, EIP712 {
 
     /// @dev Active in full, and the secret is still one to give.
     function _requireMayGive(address by, uint32 epoch_) private view {
-        Head memory head = _head;
+        Head storage head = _head;
         require(head.flags & FLAG_ROTATION_DUE == 0, RotationDue(head.epoch));
         require(epoch_ == head.epoch, WrongEpoch(epoch_, head.epoch));
         uint32 lease = _requireHolder(by, head.epoch);
@@ -551,7 +547,7 @@ contract KeyManager is Governance, EIP712 {
 
     /// @dev Active but for the lease, which is returned.
     function _requireHolder(address node, uint16 current) private view returns (uint32 lease) {
-        Node memory n = _nodes[node];
+        Node storage n = _nodes[node];
         require(n.status == Status.Active, NotActive(node, n.status));
         require(n.epoch == current, EpochOver(node, n.epoch, current));
         require(_isAllowed(n.measurement), ImageNotAllowed(node, n.measurement));
@@ -559,7 +555,7 @@ contract KeyManager is Governance, EIP712 {
     }
 
     function _requireAllowed(bytes32 measurementId) private view returns (uint16 index) {
-        Measurement memory m = _measurements[measurementId];
+        Measurement storage m = _measurements[measurementId];
         require(m.state == MeasurementState.Allowed, MeasurementNotAllowed(measurementId, m.state));
         return m.index;
     }

@@ -156,7 +156,6 @@ interface IKeyManagerTypes {
     error BadSignature(address expected, address recovered);
     error AlreadyRegistered(address node, Status status);
     error MeasurementNotAllowed(bytes32 id, MeasurementState state);
-    error MeasurementNotGenesis(bytes32 id);
     /// @notice The one who answers or renews is not Active, by status.
     error NotActive(address node, Status status);
     error EpochOver(address node, uint32 epoch, uint32 current);
@@ -298,7 +297,7 @@ interface IKeyManager is IKeyManagerTypes {
     function expire(address node) external;
 
     /// @notice Proposes an image. Before {bootstrap} it is allowed at once and marked genesis, up
-    /// to {MAX_GENESIS_MEASUREMENTS}; afterwards {activateMeasurement} takes it after the notice.
+    /// to eight of them; afterwards {activateMeasurement} takes it after the notice.
     /// @param imageHash Names the image for people who check it; only in the event.
     function proposeMeasurement(bytes32 id, bytes32 imageHash) external;
 
