@@ -11,7 +11,7 @@ import random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -65,6 +65,18 @@ class Call:
     params: tuple[Json, ...] = ()
 
 
+class Node(Protocol):
+    """What the scanner and the sender need of a node; `RpcClient` is one."""
+
+    origin: str
+
+    async def call(self, method: str, *params: Json) -> Json:
+        """Make one call and return its result."""
+
+    async def batch(self, calls: Sequence[Call]) -> list[Json | RpcError]:
+        """Make several calls in one request."""
+
+
 def origin_of(url: str) -> str:
     """Return scheme://host[:port] of an http(s) URL; raises `Misconfigured`, naming no more."""
     mend = "Write it as https://host/path"
@@ -104,6 +116,7 @@ class RpcClient:
         max_response: int = MAX_RESPONSE,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         jitter: Callable[[], float] = random.random,
+        connector: Callable[[], aiohttp.BaseConnector] = aiohttp.TCPConnector,
     ) -> None:
         """Check the URL; connect at the first call. `timeout` is seconds for one HTTP exchange."""
         self.origin = origin_of(url)
@@ -114,6 +127,7 @@ class RpcClient:
         self._max_response = max_response
         self._sleep = sleep
         self._jitter = jitter
+        self._connector = connector
         self._session: aiohttp.ClientSession | None = None
         self._on_our_chain = False
         self._next_id = 0
@@ -204,7 +218,7 @@ class RpcClient:
     async def _post(self, body: bytes) -> tuple[int, bytes]:
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                trust_env=False, cookie_jar=aiohttp.DummyCookieJar()
+                connector=self._connector(), trust_env=False, cookie_jar=aiohttp.DummyCookieJar()
             )
         async with self._session.post(
             self._url,
