@@ -71,7 +71,6 @@ abstract contract BaseTest is IKeyManagerTypes {
     uint256 internal constant START_TIME = 1_790_000_000;
     uint256 internal constant START_BLOCK = 10_000;
     uint256 internal constant CIPHERTEXT_BYTES = 1168;
-    uint256 internal constant SLOT_NODES = 3;
     /// @dev Order of secp256k1.
     uint256 internal constant N =
         0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141;
@@ -399,6 +398,34 @@ abstract contract BaseTest is IKeyManagerTypes {
             if (i != 0 && i % 32 == 0) word = keccak256(abi.encode(word));
             out[i] = word[i % 32];
         }
+    }
+
+    /// @dev What must never pass for the signature `sig`: its malleable twin, other recovery ids,
+    /// other lengths, and zeros.
+    function _malformed(bytes memory sig) internal pure returns (bytes[] memory variants) {
+        bytes32 r;
+        bytes32 s;
+        uint8 v = uint8(sig[64]);
+        assembly ("memory-safe") {
+            r := mload(add(sig, 32))
+            s := mload(add(sig, 64))
+        }
+        variants = new bytes[](8);
+        variants[0] = abi.encodePacked(r, N - uint256(s), v == 27 ? uint8(28) : uint8(27));
+        variants[1] = abi.encodePacked(r, s, v - 27);
+        variants[2] = abi.encodePacked(r, s, v + 2);
+        variants[3] = abi.encodePacked(r, s);
+        variants[4] = abi.encodePacked(sig, uint8(0));
+        variants[5] = abi.encodePacked(sig, uint16(0));
+        variants[6] = new bytes(65);
+        variants[7] = "";
+    }
+
+    /// @dev As a rotation will; until then nothing but a test can.
+    function _setEpoch(uint16 epoch) internal {
+        bytes32 head = vm.load(address(km), 0);
+        bytes32 cleared = head & ~bytes32(uint256(0xffff) << 160);
+        vm.store(address(km), 0, cleared | bytes32(uint256(epoch) << 160));
     }
 
     function _statusIs(Key memory node, Status expected) internal view {
