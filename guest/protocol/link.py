@@ -20,7 +20,6 @@ from guest.protocol.sizes import (
     Signature,
     Text,
     Uint8,
-    Uint16,
     Uint32,
     Uint64,
 )
@@ -313,7 +312,6 @@ class Report:
     epoch: Uint32
     x_pub: Address
     fingerprint: Annotated[bytes, AtMost(32)]
-    exit_code: Uint16
 
 
 FromGuest = (

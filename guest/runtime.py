@@ -1,0 +1,245 @@
+"""The guest's one loop: events in, machine, effects out. The only place where I/O meets the protocol.
+
+One event at a time, in the order in which it came. What a peer does wrong is one log line; what cannot
+be mended is one exit code. Nothing that arrives can end the loop by an exception of its own.
+"""
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol, TextIO
+
+from guest.core import history
+from guest.core.effects import (
+    SEAL_EVENT,
+    CloseApps,
+    Effect,
+    Exit,
+    MakeQuote,
+    OpenApps,
+    Refusing,
+    Say,
+    Seal,
+    WakeAt,
+)
+from guest.core.events import (
+    Event,
+    HostSaid,
+    LinkDown,
+    LinkUp,
+    Quoted,
+    QuoteFailed,
+    Sealed,
+    Ticked,
+)
+from guest.core.node import TICK, Node
+from guest.evidence import eventlog
+from guest.link import HostLink, Pauses, dial
+from guest.platform.interface import Platform
+from guest.protocol.errors import (
+    MalformedInput,
+    ProtocolViolation,
+    Reason,
+    Refused,
+    ReplicatoorError,
+    Unavailable,
+)
+from guest.protocol.keys import EpochKeys
+
+REJOIN_EXIT = 75
+"""EX_TEMPFAIL: the host starts the guest again, which joins as new."""
+FAILURE_EXIT = 1
+QUEUE_SIZE = 1024
+QUOTE_LIMIT = 45.0
+LINGER = 2.0
+"""Seconds for the last frames to leave before the process ends."""
+
+
+class Apps(Protocol):
+    """Where apps find their keys."""
+
+    async def open(self, keys: EpochKeys) -> None:
+        """Start serving."""
+
+    async def close(self) -> None:
+        """Stop serving."""
+
+
+class Runtime:
+    """Drives one `Node` until it exits."""
+
+    def __init__(
+        self,
+        node: Node,
+        platform: Platform,
+        apps: Apps,
+        host: str,
+        record: Path | None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Wire the parts; `record` is where the history goes, if anywhere."""
+        self._node = node
+        self._platform = platform
+        self._apps = apps
+        self._host = host
+        self._clock = clock
+        self._events: asyncio.Queue[Event] = asyncio.Queue(QUEUE_SIZE)
+        self._link: HostLink | None = None
+        self._wake_at = clock()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._record: TextIO | None = record.open("a") if record else None
+        self._last_line = ""
+
+    async def run(self) -> int:
+        """Run until the node exits; return the process's exit code."""
+        self._spawn(self._keep_link())
+        self._spawn(self._watch_platform())
+        try:
+            while True:
+                code = await self._step(await self._next_event())
+                if code is not None:
+                    return code
+        finally:
+            for task in self._tasks:
+                task.cancel()
+            await self._apps.close()
+            if self._link is not None:
+                self._link.close()
+            if self._record is not None:
+                self._record.close()
+
+    async def _next_event(self) -> Event:
+        pause = max(0.0, min(self._wake_at - self._clock(), TICK))
+        try:
+            async with asyncio.timeout(pause):
+                return await self._events.get()
+        except TimeoutError:
+            return Ticked(self._clock())
+
+    async def _step(self, event: Event) -> int | None:
+        if isinstance(event, QuoteFailed) and event.request < 0:
+            return self._fail(Reason.PLATFORM_LOST, event.detail)
+        self._write(history.event_line, event)
+        try:
+            effects = self._node.handle(event)
+        except (ProtocolViolation, Refused, MalformedInput) as error:
+            self._say(str(error))
+            if isinstance(error, Refused) and error.fatal:
+                return self._fail(error.reason, str(error))
+            return None
+        self._wake_at = self._clock() + TICK
+        for effect in effects:
+            code = await self._perform(effect)
+            if code is not None:
+                return code
+        return None
+
+    async def _perform(self, effect: Effect) -> int | None:
+        if not isinstance(effect, WakeAt):
+            self._write(history.effect_line, effect)
+        match effect:
+            case Say():
+                await self._send(effect)
+            case MakeQuote(request, report_data):
+                self._spawn(self._quote(request, report_data))
+            case Seal():
+                self._spawn(self._seal())
+            case OpenApps(keys):
+                await self._apps.open(keys)
+                self._say("apps are served")
+            case CloseApps(reason):
+                await self._apps.close()
+                self._say(f"apps are not served: {reason}")
+            case WakeAt(at):
+                self._wake_at = min(self._wake_at, at)
+            case Refusing(reason, detail):
+                self._say(detail if detail.startswith(reason) else f"{reason}: {detail}")
+            case Exit(reason, detail, rejoin):
+                code = self._fail(reason, detail)
+                return REJOIN_EXIT if rejoin else code
+        return None
+
+    # --- the link -------------------------------------------------------------------------------
+
+    async def _keep_link(self) -> None:
+        """Dial, read, and dial again, for as long as the process lives."""
+        pauses = Pauses(lambda: int.from_bytes(os.urandom(2), "big") / 65535)
+        while True:
+            try:
+                link = await dial(self._host)
+                self._link = link
+                await self._put(LinkUp(self._clock()))
+                while True:
+                    message = await link.receive()
+                    pauses.reset()
+                    await self._put(HostSaid(self._clock(), message))
+            except (Unavailable, MalformedInput) as error:
+                self._say(str(error))
+            if self._link is not None:
+                self._link.close()
+                self._link = None
+                await self._put(LinkDown(self._clock()))
+            await asyncio.sleep(pauses.next())
+
+    async def _send(self, effect: Say) -> None:
+        if self._link is None:
+            return  # said again, where it matters, when the link is up
+        try:
+            await self._link.send(effect.message)
+        except (Unavailable, MalformedInput) as error:
+            self._say(str(error))
+            self._link.close()
+
+    async def _put(self, event: Event) -> None:
+        await self._events.put(event)  # waits: bounded by the loop, which always takes the next
+
+    # --- the platform ---------------------------------------------------------------------------
+
+    async def _quote(self, request: int, report_data: bytes) -> None:
+        try:
+            async with asyncio.timeout(QUOTE_LIMIT):
+                quote = await self._platform.quote(report_data)
+        except (ReplicatoorError, TimeoutError) as error:
+            await self._put(QuoteFailed(self._clock(), request, str(error) or "timeout"))
+            return
+        await self._put(Quoted(self._clock(), request, quote))
+
+    async def _seal(self) -> None:
+        entry = eventlog.Event(SEAL_EVENT, b"")
+        try:
+            async with asyncio.timeout(QUOTE_LIMIT):
+                await self._platform.extend(3, entry.digest())
+        except (ReplicatoorError, TimeoutError) as error:
+            await self._put(QuoteFailed(self._clock(), -1, f"RTMR3 could not be sealed: {error}"))
+            return
+        await self._put(Sealed(self._clock()))
+
+    async def _watch_platform(self) -> None:
+        """On the simulated platform a boot is one connection: whoever loses it has no place left."""
+        await self._platform.lost()  # waits: as long as the platform is there
+        await self._put(QuoteFailed(self._clock(), -1, "the connection to the platform is gone"))
+
+    # --- words ----------------------------------------------------------------------------------
+
+    def _spawn(self, work: "asyncio.coroutines.Coroutine[None, None, None]") -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _fail(self, reason: Reason, detail: str) -> int:
+        self._say(f"exit: {detail if detail.startswith(reason) else f'{reason}: {detail}'}")
+        return FAILURE_EXIT
+
+    def _say(self, line: str) -> None:
+        if line != self._last_line:
+            self._last_line = line
+            sys.stderr.write(f"guest: {line}\n")
+            sys.stderr.flush()
+
+    def _write(self, render: Callable[..., str], what: Event | Effect) -> None:
+        if self._record is not None:
+            self._record.write(render("self", what) + "\n")
+            self._record.flush()
