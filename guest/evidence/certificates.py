@@ -37,7 +37,6 @@ class Certificate:
     common_name: str
     subject: bytes
     issuer: bytes
-    is_authority: bool
     has_sgx_extension: bool
     spki_hash: bytes
     key_id: bytes
@@ -82,13 +81,11 @@ def read_certificate(der: bytes) -> Certificate:
         certificate = x509.load_der_x509_certificate(der)
         names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
         key = certificate.public_key()
-        extensions = {extension.oid: extension.value for extension in certificate.extensions}
-        constraints = extensions.get(x509.BasicConstraints.oid)
+        extensions = {extension.oid for extension in certificate.extensions}
         return Certificate(
             common_name=str(names[0].value) if len(names) == 1 else "",
             subject=certificate.subject.public_bytes(),
             issuer=certificate.issuer.public_bytes(),
-            is_authority=isinstance(constraints, x509.BasicConstraints) and constraints.ca,
             has_sgx_extension=_SGX_EXTENSION in extensions,
             spki_hash=keccak256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)),
             key_id=sha384(key.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)),

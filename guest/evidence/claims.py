@@ -1,8 +1,8 @@
 """The boundary to dcap-qvl: exact bytes in, typed claims or one of our errors out.
 
-Owns every call of that library. It must use nothing of it but `QuoteCollateralV3`, `QuoteVerifier`,
-`QuotePolicy.claims_only` and `verify_with_root_ca`: its downloads bypass our bounds, and its own
-policies are looser than ours. What it accepts is authentic, and nothing more is said here.
+Owns every call of that library. It must use nothing of it but `parse_quote`, `QuoteCollateralV3`,
+`QuoteVerifier`, `QuotePolicy.claims_only` and `verify_with_root_ca`: its downloads bypass our bounds,
+and its own policies are looser than ours. What it accepts is authentic, and nothing more.
 """
 
 import json
@@ -12,7 +12,7 @@ from typing import NoReturn
 import dcap_qvl  # type: ignore[import-untyped]  # a Rust extension without a py.typed marker
 
 from guest.evidence.collateral import Collateral
-from guest.protocol.errors import Reason, Refused, shown
+from guest.protocol.errors import MalformedInput, Reason, Refused, shown
 
 _LIBRARY_ERRORS = (ValueError, TypeError, OverflowError)
 
@@ -122,6 +122,21 @@ def authenticate(quote: bytes, collateral: Collateral, *, now: int, root: bytes)
         if type(error).__name__ != "PanicException":
             raise
         raise Refused(Reason.QUOTE_INVALID, "the verification library panicked") from None
+
+
+def family(quote: bytes) -> tuple[bytes, str]:
+    """Return FMSPC (6 bytes) and CA of the certificate in a quote, neither verified.
+
+    Raises `MalformedInput` when the quote holds no such certificate.
+    """
+    try:
+        parsed = dcap_qvl.parse_quote(quote)
+        fmspc, authority = bytes.fromhex(parsed.fmspc()), str(parsed.ca())
+    except _LIBRARY_ERRORS:
+        fmspc, authority = b"", ""
+    if len(fmspc) != 6 or authority not in {"platform", "processor"}:
+        raise MalformedInput("the quote names no platform")
+    return fmspc, authority
 
 
 def _converted(collateral: Collateral) -> dcap_qvl.QuoteCollateralV3:

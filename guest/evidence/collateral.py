@@ -6,6 +6,7 @@ use (byte fields in hex). It believes nothing in it; `guest.evidence.dcap` judge
 
 import json
 from dataclasses import dataclass, fields
+from datetime import UTC, datetime
 from typing import Annotated
 
 from guest.protocol import codec
@@ -117,3 +118,24 @@ def _field(name: str, value: object) -> bytes:
     if data is None or len(value) != 2 * len(data):
         raise MalformedInput(f"collateral field {name} is not hex")
     return data
+
+
+def issued_at(signed: bytes) -> int:
+    """Return `issueDate` of TCB info or QE identity in Unix seconds; raises `MalformedInput`."""
+    try:
+        date = datetime.fromisoformat(signed_text(signed, "issueDate"))
+    except ValueError:
+        raise MalformedInput("issueDate does not parse") from None
+    return int((date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp())
+
+
+def signed_text(signed: bytes, name: str) -> str:
+    """Return a text member of TCB info or QE identity; raises `MalformedInput`."""
+    try:
+        parsed = json.loads(signed)
+    except (ValueError, RecursionError):
+        raise MalformedInput("signed JSON does not parse") from None
+    value = parsed.get(name) if isinstance(parsed, dict) else None
+    if not isinstance(value, str):
+        raise MalformedInput(f"signed JSON lacks {name}")
+    return value

@@ -5,33 +5,36 @@ role of the collateral's signers, ages, the platform of the TCB data, attributes
 not compare measurements or report data: `guest.evidence.policy` and the callers do.
 """
 
-import json
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 
-from guest.evidence.certificates import (
-    crl_issued_at,
-    decode_chain,
-    encode_chain,
-    read_certificate,
-)
-from guest.evidence.claims import Claims, authenticate
-from guest.evidence.collateral import Collateral
+from guest.evidence.certificates import crl_issued_at, decode_chain
+from guest.evidence.chains import anchored, check_signers, with_canonical_chains
+from guest.evidence.claims import Claims, authenticate, family
+from guest.evidence.collateral import Collateral, issued_at, signed_text
 from guest.evidence.collateral import encode as encode_collateral
 from guest.evidence.quote import MAX_QUOTE, TEE_TDX, UnverifiedQuote, decode_quote, is_sgx
 from guest.evidence.roots import AttestationRoot, RootName
 from guest.evidence.tcb import (
-    SCALABLE_PLATFORMS,
     QuotePolicy,
     TcbStatus,
     check_attributes,
+    check_server,
+    check_tcb,
     status_from_text,
 )
 from guest.protocol.errors import MalformedInput, Reason, Refused
 
-__all__ = ["Appraisal", "QuotePolicy", "VerifiedQuote", "verify_any_quote", "verify_quote"]
+__all__ = [
+    "Appraisal",
+    "QuotePolicy",
+    "VerifiedQuote",
+    "platform_family",
+    "verify_any_quote",
+    "verify_quote",
+]
 
 _MAX_TIME = 1 << 40
+_PLATFORM_CHAIN = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,14 +131,27 @@ def verify_any_quote(
     now: int,
     policy: QuotePolicy,
     root: AttestationRoot,
+    accept_sgx: bool = False,
 ) -> Appraisal:
     """Appraise a TDX or SGX quote under any root, for an auditor.
 
     The checks are those of `verify_quote`, but what only policy refuses is returned with the facts
-    and not raised. An SGX quote is never acceptable: its refusal is at least `QUOTE_NOT_TDX`.
+    and not raised. An SGX quote is refused as `QUOTE_NOT_TDX` unless `accept_sgx`; then its enclave's
+    identity is the reader's to judge.
     """
     decoded = None if is_sgx(quote) else decode_quote(quote)
-    return _appraise(quote, decoded, collateral, now=now, policy=policy, root=root)
+    found = _appraise(quote, decoded, collateral, now=now, policy=policy, root=root)
+    if decoded is None and not accept_sgx:
+        return replace(found, refusal=Refused(Reason.QUOTE_NOT_TDX, "this is an SGX quote"))
+    return found
+
+
+def platform_family(quote: bytes) -> tuple[bytes, str]:
+    """Return FMSPC (6 bytes) and CA (`platform` or `processor`) that a TDX quote claims.
+
+    They say which collateral to fetch, and nothing is verified. Raises `MalformedInput`, `Refused`.
+    """
+    return family(decode_quote(quote).exact)
 
 
 def _appraise(
@@ -153,13 +169,15 @@ def _appraise(
         raise MalformedInput("quote is too large", got=len(quote), expected=f"<= {MAX_QUOTE}")
     encode_collateral(collateral)
     if decoded is not None:
-        _anchored(decode_chain(decoded.certificates), root, "the quote")
+        chain = anchored(decode_chain(decoded.certificates), root, "the quote")
+        if len(chain) != _PLATFORM_CHAIN:
+            raise MalformedInput("the quote's chain is not leaf and CA", got=len(chain), expected=2)
         quote = decoded.exact
-    collateral = _with_canonical_chains(collateral, root)
+    collateral = with_canonical_chains(collateral, root)
     claims = authenticate(quote, collateral, now=now, root=root.der)
     if claims.root_key_id != root.key_id:
         raise Refused(Reason.QUOTE_WRONG_ROOT, "the quote ends in another root")
-    _check_signers(collateral, root)
+    check_signers(collateral, root)
     issued = _check_dates(collateral, claims, now)
     _check_platform(collateral, claims)
     if decoded is not None:
@@ -180,108 +198,6 @@ def _appraise(
         earliest_expiration=claims.earliest_expiration,
         refusal=refusal,
     )
-
-
-def _anchored(chain: tuple[bytes, ...], root: AttestationRoot, whose: str) -> tuple[bytes, ...]:
-    """Return `chain` without its root, which it may carry or leave out (RFC 5246, 7.4.2).
-
-    A chain that carries a root carries ours; otherwise its root would be free bytes in the quote.
-    """
-    if chain[-1] == root.der:
-        chain = chain[:-1]
-    else:
-        last = read_certificate(chain[-1])
-        if last.subject == last.issuer:
-            raise Refused(
-                Reason.QUOTE_WRONG_ROOT,
-                f"the chain of {whose} ends in another root",
-                got=last.common_name,
-                expected=root.name,
-            )
-    if not chain:
-        raise MalformedInput(f"the chain of {whose} has no leaf")
-    return chain
-
-
-def _with_canonical_chains(collateral: Collateral, root: AttestationRoot) -> Collateral:
-    """Re-encode both signers' chains, so that the library reads the certificates that we judge."""
-    info = _anchored(decode_chain(collateral.tcb_info_issuer_chain), root, "the TCB info")
-    identity = _anchored(decode_chain(collateral.qe_identity_issuer_chain), root, "the QE identity")
-    return replace(
-        collateral,
-        tcb_info_issuer_chain=encode_chain(info),
-        qe_identity_issuer_chain=encode_chain(identity),
-    )
-
-
-def _check_signers(collateral: Collateral, root: AttestationRoot) -> None:
-    """Demand the TCB signing role: the library takes any leaf below the root, a PCK key included.
-
-    Called after the library found the chains valid, so only names and extensions are left to check.
-    """
-    anchor = read_certificate(root.der)
-    chains = {collateral.tcb_info_issuer_chain, collateral.qe_identity_issuer_chain}
-    for pem in chains:
-        chain = decode_chain(pem)
-        signer = read_certificate(chain[0])
-        named = signer.common_name == root.signer or (
-            root.name is RootName.OTHER and signer.common_name.endswith(root.signer)
-        )
-        direct = len(chain) == 1 and signer.issuer == anchor.subject
-        if not named or not direct or signer.has_sgx_extension or signer.is_authority:
-            raise Refused(
-                Reason.QUOTE_COLLATERAL_SIGNER,
-                "TCB data is signed by a certificate of another role",
-                got=signer.common_name,
-                expected=root.signer,
-            )
-
-
-def _check_dates(collateral: Collateral, claims: Claims, now: int) -> int:
-    """Check the window of all evidence at `now`; return the oldest issue date of what changes often.
-
-    That is TCB info, QE identity and the PCK CRL; the root's CRL is issued once a year.
-    """
-    if claims.latest_issue > now or claims.earliest_expiration <= now:
-        raise Refused(
-            Reason.QUOTE_COLLATERAL_EXPIRED,
-            "part of the evidence is not valid at this time",
-            got=now,
-            expected=f"{claims.latest_issue} to {claims.earliest_expiration}",
-        )
-    return min(
-        _issue_date(collateral.tcb_info),
-        _issue_date(collateral.qe_identity),
-        crl_issued_at(collateral.pck_crl),
-    )
-
-
-def _issue_date(text: bytes) -> int:
-    """Read `issueDate` of signed JSON that the library has verified and parsed."""
-    try:
-        return int(datetime.fromisoformat(_member(text, "issueDate")).astimezone(UTC).timestamp())
-    except ValueError:
-        raise MalformedInput("issueDate does not parse") from None
-
-
-def _member(text: bytes, name: str) -> str:
-    try:
-        parsed = json.loads(text)
-    except (ValueError, RecursionError):
-        raise MalformedInput("signed JSON does not parse") from None
-    value = parsed.get(name) if isinstance(parsed, dict) else None
-    if not isinstance(value, str):
-        raise MalformedInput(f"signed JSON lacks {name}")
-    return value
-
-
-def _check_platform(collateral: Collateral, claims: Claims) -> None:
-    """Compare the PCE of the TCB info; the library compares only the FMSPC."""
-    pce_id = _member(collateral.tcb_info, "pceId")
-    if pce_id.lower() != claims.pce_id.hex():
-        raise Refused(
-            Reason.QUOTE_INVALID, "TCB info is for another PCE", got=pce_id, expected=claims.pce_id
-        )
 
 
 def _check_same_fields(quote: UnverifiedQuote, claims: Claims) -> None:
@@ -310,9 +226,9 @@ def _check_same_fields(quote: UnverifiedQuote, claims: Claims) -> None:
 
 
 def _judge(quote: UnverifiedQuote | None, claims: Claims, policy: QuotePolicy, age: int) -> None:
-    if quote is None:
-        raise Refused(Reason.QUOTE_NOT_TDX, "this is an SGX quote")
-    check_attributes(quote)
+    if quote is not None:
+        check_attributes(quote)
+        check_server(claims)
     if age > policy.max_collateral_age:
         raise Refused(
             Reason.QUOTE_COLLATERAL_OLD,
@@ -321,35 +237,32 @@ def _judge(quote: UnverifiedQuote | None, claims: Claims, policy: QuotePolicy, a
             expected=f"<= {policy.max_collateral_age} s",
             mend="Fetch it again.",
         )
-    _judge_tcb(claims, policy)
+    check_tcb(claims, policy)
 
 
-def _judge_tcb(claims: Claims, policy: QuotePolicy) -> None:
-    if claims.evaluation_number < policy.evaluation_floor:
+def _check_dates(collateral: Collateral, claims: Claims, now: int) -> int:
+    """Check the window of all evidence at `now`; return the oldest issue date of what changes often.
+
+    That is TCB info, QE identity and the PCK CRL; the root's CRL is issued once a year.
+    """
+    if claims.latest_issue > now or claims.earliest_expiration <= now:
         raise Refused(
-            Reason.QUOTE_TCB_FLOOR,
-            "TCB evaluation data number is too low",
-            got=claims.evaluation_number,
-            expected=f">= {policy.evaluation_floor}",
+            Reason.QUOTE_COLLATERAL_EXPIRED,
+            "part of the evidence is not valid at this time",
+            got=now,
+            expected=f"{claims.latest_issue} to {claims.earliest_expiration}",
         )
-    for status in claims.statuses:
-        if status_from_text(status) not in policy.allowed_statuses:
-            raise Refused(
-                Reason.QUOTE_TCB_STATUS,
-                "TCB status is not allowed",
-                got=status,
-                expected=", ".join(sorted(policy.allowed_statuses)),
-            )
-    unknown = claims.advisories - policy.allowed_advisories
-    if unknown:
-        raise Refused(Reason.QUOTE_ADVISORY, "advisories are open", got=", ".join(sorted(unknown)))
-    flags = (
-        ("dynamic platform", claims.dynamic_platform, policy.allow_dynamic_platform),
-        ("cached keys", claims.cached_keys, policy.allow_cached_keys),
-        ("SMT", claims.smt, policy.allow_smt),
+    return min(
+        issued_at(collateral.tcb_info),
+        issued_at(collateral.qe_identity),
+        crl_issued_at(collateral.pck_crl),
     )
-    for name, found, allowed in flags:
-        if found and not allowed:
-            raise Refused(Reason.QUOTE_TCB_STATUS, f"{name} is not allowed")
-    if claims.platform_type not in SCALABLE_PLATFORMS:
-        raise Refused(Reason.QUOTE_TCB_STATUS, "not a server platform", got=claims.platform_type)
+
+
+def _check_platform(collateral: Collateral, claims: Claims) -> None:
+    """Compare the PCE of the TCB info; the library compares only the FMSPC."""
+    pce_id = signed_text(collateral.tcb_info, "pceId")
+    if pce_id.lower() != claims.pce_id.hex():
+        raise Refused(
+            Reason.QUOTE_INVALID, "TCB info is for another PCE", got=pce_id, expected=claims.pce_id
+        )

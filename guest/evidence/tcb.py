@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 
+from guest.evidence.claims import Claims
 from guest.evidence.quote import UnverifiedQuote
 from guest.protocol.errors import Misconfigured, Reason, Refused
 
@@ -26,7 +27,6 @@ XFAM_ALLOWED = 0x65AE7
 """What real TDs use: AVX, AVX-512, PKRU, CET, user interrupts, AMX. No processor trace (8) and no
 last branch records (15), which observe the guest."""
 
-STANDARD_PLATFORM = 0
 SCALABLE_PLATFORMS = frozenset({1, 2})
 """SGX types with TDX: scalable, and scalable with integrity. Type 0 is a client platform."""
 
@@ -127,3 +127,39 @@ def check_attributes(quote: UnverifiedQuote) -> None:
     ):
         if any(value):
             raise Refused(Reason.QUOTE_ZERO_FIELDS, f"{name} is not zero", got=value)
+
+
+def check_tcb(claims: Claims, policy: QuotePolicy) -> None:
+    """Refuse a platform whose TCB the policy does not allow. Raises `Refused`."""
+    if claims.evaluation_number < policy.evaluation_floor:
+        raise Refused(
+            Reason.QUOTE_TCB_FLOOR,
+            "TCB evaluation data number is too low",
+            got=claims.evaluation_number,
+            expected=f">= {policy.evaluation_floor}",
+        )
+    for status in claims.statuses:
+        if status_from_text(status) not in policy.allowed_statuses:
+            raise Refused(
+                Reason.QUOTE_TCB_STATUS,
+                "TCB status is not allowed",
+                got=status,
+                expected=", ".join(sorted(policy.allowed_statuses)),
+            )
+    unknown = claims.advisories - policy.allowed_advisories
+    if unknown:
+        raise Refused(Reason.QUOTE_ADVISORY, "advisories are open", got=", ".join(sorted(unknown)))
+    flags = (
+        ("dynamic platform", claims.dynamic_platform, policy.allow_dynamic_platform),
+        ("cached keys", claims.cached_keys, policy.allow_cached_keys),
+        ("SMT", claims.smt, policy.allow_smt),
+    )
+    for name, found, allowed in flags:
+        if found and not allowed:
+            raise Refused(Reason.QUOTE_TCB_STATUS, f"{name} is not allowed")
+
+
+def check_server(claims: Claims) -> None:
+    """Refuse a TDX quote from a machine that is no server platform. Raises `Refused`."""
+    if claims.platform_type not in SCALABLE_PLATFORMS:
+        raise Refused(Reason.QUOTE_TCB_STATUS, "not a server platform", got=claims.platform_type)

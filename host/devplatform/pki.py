@@ -182,7 +182,7 @@ def _der(tag: int, *parts: bytes) -> bytes:
     return bytes([tag, 0x80 + len(digits)]) + digits + content
 
 
-def _issue(  # noqa: PLR0913 - the fields of a certificate
+def _issue(
     label: str,
     name: x509.Name,
     issuer: Issuer,

@@ -5,7 +5,7 @@ that real quotes take.
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Flag, auto
 
@@ -66,7 +66,7 @@ class Scenario:
     revoked: Revoked = Revoked.NOTHING
     info_signer: Issuer | None = None
     identity_signer: Issuer | None = None
-    machine: Machine = Machine()
+    machine: Machine = field(default_factory=Machine)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ class SimulatedCollateral:
     qe_identity_signature: bytes
 
 
-def make_collateral(now: int, scenario: Scenario = Scenario()) -> SimulatedCollateral:  # noqa: B008
+def make_collateral(now: int, scenario: Scenario = Scenario()) -> SimulatedCollateral:
     """Return collateral as a service would hold it at Unix time `now`."""
     info_signer = scenario.info_signer or signer()
     identity_signer = scenario.identity_signer or signer()
