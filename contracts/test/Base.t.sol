@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
-import {KeyManager} from "../src/KeyManager.sol";
 import {IKeyManagerTypes} from "../src/interfaces/IKeyManager.sol";
 import {Digests} from "../src/libraries/Digests.sol";
+import {KeyManagerUnderTest} from "./KeyManagerUnderTest.sol";
 import {Vm} from "./Vm.sol";
 
 /// @notice Actors, a network, and messages signed as guests sign them. A test takes a good message,
@@ -75,7 +75,7 @@ abstract contract BaseTest is IKeyManagerTypes {
     uint256 internal constant N =
         0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141;
 
-    KeyManager internal km;
+    KeyManagerUnderTest internal km;
     address internal owner = address(0xA11CE);
     address internal stranger = address(0xBAD);
     Key internal first;
@@ -93,7 +93,18 @@ abstract contract BaseTest is IKeyManagerTypes {
         newcomer = _key("newcomer");
         epochKey = _key("epoch 1");
         appRootAddress = _key("app root 1").addr;
-        km = new KeyManager(owner, NETWORK_ID, ATTESTATION_ROOT, NOTICE, false);
+        km = _deploy(owner, NETWORK_ID, ATTESTATION_ROOT, NOTICE, false);
+    }
+
+    function _deploy(
+        address owner_,
+        bytes32 networkId,
+        bytes32 attestationRoot,
+        uint32 notice,
+        bool real
+    ) internal returns (KeyManagerUnderTest) {
+        bytes memory arguments = abi.encode(owner_, networkId, attestationRoot, notice, real);
+        return KeyManagerUnderTest(vm.deployCode("KeyManager.sol:KeyManager", arguments));
     }
 
     /* STEPS */
@@ -143,8 +154,8 @@ abstract contract BaseTest is IKeyManagerTypes {
     }
 
     function _later(uint256 time) internal {
-        vm.warp(block.timestamp + time);
-        vm.roll(block.number + 1);
+        vm.warp(vm.getBlockTimestamp() + time);
+        vm.roll(vm.getBlockNumber() + 1);
     }
 
     /* MESSAGES */
@@ -351,7 +362,7 @@ abstract contract BaseTest is IKeyManagerTypes {
 
     /// @dev The newest block that a contract can name.
     function _view() internal view returns (uint64 number, bytes32 hash) {
-        number = uint64(block.number - 1);
+        number = uint64(vm.getBlockNumber() - 1);
         hash = blockhash(number);
     }
 

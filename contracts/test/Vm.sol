@@ -9,12 +9,19 @@ interface Vm {
         pure
         returns (uint8 v, bytes32 r, bytes32 s);
 
+    /// @dev Not block.timestamp and block.number: the optimiser reads those once and keeps them.
+    function getBlockTimestamp() external view returns (uint256);
+    function getBlockNumber() external view returns (uint256);
+
     function prank(address sender) external;
     function warp(uint256 time) external;
     function roll(uint256 number) external;
     function chainId(uint256 id) external;
     function prevrandao(bytes32 value) external;
     function setBlockhash(uint256 number, bytes32 hash) external;
+    function deployCode(string calldata artifact, bytes calldata arguments)
+        external
+        returns (address);
     function etch(address account, bytes calldata code) external;
     function load(address account, bytes32 slot) external view returns (bytes32);
     function store(address account, bytes32 slot, bytes32 value) external;

@@ -3,8 +3,8 @@ pragma solidity 0.8.37;
 
 import {Ownable} from "@openzeppelin/contracts/access/Ownable.sol";
 
-import {KeyManager} from "../../src/KeyManager.sol";
 import {BaseTest} from "../Base.t.sol";
+import {KeyManagerUnderTest} from "../KeyManagerUnderTest.sol";
 
 contract ConstructorTest is BaseTest {
     function test_KeepsWhatItWasGiven() public view {
@@ -25,7 +25,7 @@ contract ConstructorTest is BaseTest {
     }
 
     function test_ARealNetworkSaysSoInItsKindAndInItsDomain() public {
-        KeyManager real = new KeyManager(owner, NETWORK_ID, ATTESTATION_ROOT, NOTICE, true);
+        KeyManagerUnderTest real = _deploy(owner, NETWORK_ID, ATTESTATION_ROOT, NOTICE, true);
         vm.assertEq(real.networkKind(), "real", "kind");
         (, string memory name,,,,,) = real.eip712Domain();
         vm.assertEq(name, "Replicatoor", "name");
@@ -33,28 +33,28 @@ contract ConstructorTest is BaseTest {
 
     function test_ARealNetworkMayStandOnTheMainChain() public {
         vm.chainId(1);
-        KeyManager real = new KeyManager(owner, NETWORK_ID, ATTESTATION_ROOT, NOTICE, true);
+        KeyManagerUnderTest real = _deploy(owner, NETWORK_ID, ATTESTATION_ROOT, NOTICE, true);
         vm.assertEq(real.networkKind(), "real", "kind");
     }
 
     function test_RevertWhen_ATestNetworkIsOnTheMainChain() public {
         vm.chainId(1);
         vm.expectRevert(abi.encodeWithSelector(TestNetworkOnMainnet.selector, 1));
-        new KeyManager(owner, NETWORK_ID, ATTESTATION_ROOT, NOTICE, false);
+        _deploy(owner, NETWORK_ID, ATTESTATION_ROOT, NOTICE, false);
     }
 
     function test_RevertWhen_TheNetworkIdIsZero() public {
         vm.expectRevert(abi.encodeWithSelector(ZeroArgument.selector, bytes32("networkId")));
-        new KeyManager(owner, 0, ATTESTATION_ROOT, NOTICE, false);
+        _deploy(owner, 0, ATTESTATION_ROOT, NOTICE, false);
     }
 
     function test_RevertWhen_TheAttestationRootIsZero() public {
         vm.expectRevert(abi.encodeWithSelector(ZeroArgument.selector, bytes32("attestationRoot")));
-        new KeyManager(owner, NETWORK_ID, 0, NOTICE, false);
+        _deploy(owner, NETWORK_ID, 0, NOTICE, false);
     }
 
     function test_RevertWhen_TheOwnerIsZero() public {
         vm.expectRevert(abi.encodeWithSelector(Ownable.OwnableInvalidOwner.selector, address(0)));
-        new KeyManager(address(0), NETWORK_ID, ATTESTATION_ROOT, NOTICE, false);
+        _deploy(address(0), NETWORK_ID, ATTESTATION_ROOT, NOTICE, false);
     }
 }

@@ -20,7 +20,7 @@ contract OnboardTest is BaseTest {
         vm.assertEq(uint256(n.status), uint256(Status.Onboarded), "status");
         vm.assertEq(n.attempt, 0, "attempt");
         vm.assertEq(n.epoch, 1, "epoch");
-        vm.assertEq(n.until, block.timestamp + 1 hours, "until");
+        vm.assertEq(n.until, vm.getBlockTimestamp() + 1 hours, "until");
         vm.assertEq(n.measurement, 1, "measurement");
         vm.assertEq(n.seed, seed, "seed");
         _countsAre(1, 1);
@@ -42,7 +42,7 @@ contract OnboardTest is BaseTest {
     function test_TheSameCiphertextSignedUnderANewerViewNamesTheSameHandOver() public {
         OnboardCall memory call = _onboardOf(newcomer, first);
         bytes32 before = _handoverOf(call);
-        vm.roll(block.number + 200);
+        vm.roll(vm.getBlockNumber() + 200);
         (call.viewNumber, call.viewHash) = _view();
         _signOnboard(call, first);
         _send(call);
@@ -146,7 +146,7 @@ contract OnboardTest is BaseTest {
 
     function test_RevertWhen_TheViewIsABlockToComeWithHashZero() public {
         OnboardCall memory call = _onboardOf(newcomer, first);
-        (call.viewNumber, call.viewHash) = (uint64(block.number), 0);
+        (call.viewNumber, call.viewHash) = (uint64(vm.getBlockNumber()), 0);
         _signOnboard(call, first);
         _expect(abi.encodeWithSelector(UnknownBlock.selector, call.viewNumber, 0, 0));
         _send(call);

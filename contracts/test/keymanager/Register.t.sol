@@ -131,7 +131,7 @@ contract RegisterTest is BaseTest {
 
     function test_RevertWhen_TheAnchorIsABlockToComeWithHashZero() public {
         RegisterCall memory call = _registerOf(newcomer);
-        call.anchorNumber = uint64(block.number + 1);
+        call.anchorNumber = uint64(vm.getBlockNumber() + 1);
         call.anchorHash = 0;
         call.sig = _sign(newcomer, _digest(_commitmentOf(call)));
         _expectUnknownBlock(call, 0);
