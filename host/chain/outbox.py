@@ -12,102 +12,13 @@ for it (*attempts*) stay listed, since any of them may still be mined; the recei
     failed or superseded, as `verdict` says, unless the real bytes were mined first after all.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from enum import StrEnum
 
-from host.chain.blocks import BlockRef
-from host.chain.fees import Fees
+from host.chain.actions import TERMINAL, Action, Attempt, Facts, Receipt, State
 
 MAX_IN_FLIGHT = 8
 """Consecutive nonces that wait at once; nodes drop long queues."""
-
-
-class State(StrEnum):
-    """Where an action is."""
-
-    INTENDED = "intended"
-    SENT = "sent"
-    MINED = "mined"
-    FINAL = "final"
-    SUPERSEDED = "superseded"
-    FAILED = "failed"
-    STALE = "stale"
-    CANCELLING = "cancelling"
-
-
-TERMINAL = frozenset({State.FINAL, State.SUPERSEDED, State.FAILED})
-
-
-@dataclass(frozen=True, slots=True)
-class Action:
-    """One thing to do on the chain, once.
-
-    `target` is 20 bytes, or empty to create a contract. After block `good_until` the calldata cannot
-    succeed. `block`, `tx_hash` and `gas_used` say where it was mined. `changed_at` is a block number,
-    `created` and `updated` are unix seconds.
-    """
-
-    key: str
-    kind: str
-    target: bytes
-    calldata: bytes
-    good_until: int | None
-    created: int
-    updated: int
-    state: State = State.INTENDED
-    nonce: int | None = None
-    tx_hash: bytes | None = None
-    block: BlockRef | None = None
-    gas_used: int | None = None
-    verdict: State | None = None
-    detail: str = ""
-    changed_at: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """One signed transaction for an action; `cancels` if it is the empty transfer in its place.
-
-    `refused`: a node found its fees too low.
-    """
-
-    tx_hash: bytes
-    key: str
-    nonce: int
-    raw: bytes
-    cancels: bool
-    gas: int
-    fees: Fees
-    made_at: int
-    refused: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Receipt:
-    """What the chain says about a mined attempt."""
-
-    tx_hash: bytes
-    block: BlockRef
-    succeeded: bool
-    gas_used: int
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What one node says at one moment.
-
-    `count`, `final_count` and `pending_count` are the key's transaction counts at the newest block, at
-    the finalised one and with the pool; `finalized` is a block number, -1 if nothing is final.
-    """
-
-    head: int
-    count: int
-    final_count: int
-    pending_count: int
-    finalized: int
-    receipts: Mapping[bytes, Receipt]
-    in_pool: frozenset[bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +101,11 @@ def decide(
     intentions: list[Intention] = []
     for action in actions:
         tried = by_key.get(action.key, [])
-        if action.nonce is not None and tried:
+        mined = next((a for a in tried if a.tx_hash in facts.receipts), None)
+        intention: Intention | None
+        if mined is not None:
+            intention = _mined(action, facts.receipts[mined.tx_hash], facts, cancels=mined.cancels)
+        elif action.nonce is not None and tried:
             intention = _with_nonce(action, tried, facts, patience, blocked=blocked)
         else:
             intention = _without_nonce(action, facts, patience, used)
@@ -207,11 +122,7 @@ def decide(
 def _with_nonce(
     action: Action, tried: list[Attempt], facts: Facts, patience: Patience, *, blocked: bool
 ) -> Intention | None:
-    receipt = next((facts.receipts[a.tx_hash] for a in tried if a.tx_hash in facts.receipts), None)
     nonce = tried[-1].nonce
-    if receipt is not None:
-        cancels = any(a.cancels for a in tried if a.tx_hash == receipt.tx_hash)
-        return _mined(action, receipt, facts, cancels=cancels)
     if facts.count <= nonce:
         return _not_mined(action, tried, facts, patience, blocked=blocked)
     if action.state in TERMINAL or facts.final_count <= nonce:
@@ -260,11 +171,12 @@ def _not_mined(
     nonce = tried[-1].nonce
     if action.state is State.MINED or action.state in TERMINAL:
         # A reorg took it back, even though some said that it was final.
-        reverted = action.state is not State.FINAL and action.verdict is not None
+        cancelled = tried[-1].cancels
         return Update(
             replace(
                 action,
-                state=State.CANCELLING if reverted else State.SENT,
+                state=State.CANCELLING if cancelled else State.SENT,
+                verdict=action.verdict if cancelled else None,
                 block=None,
                 gas_used=None,
                 changed_at=facts.head,
@@ -273,13 +185,13 @@ def _not_mined(
     if action.state is State.STALE:
         limit = patience.stale_blocking if blocked else patience.stale
         return _given_up(action, facts) if facts.head - action.changed_at >= limit else None
-    if action.state is State.INTENDED:
-        return Send(action, nonce)
     live = tried[-1]
     if action.state is State.CANCELLING and not live.cancels:
         return Cancel(action)
-    if action.state is State.SENT and _is_past(action, facts):
+    if action.state is not State.CANCELLING and _is_past(action, facts):
         return _stale(action, facts)
+    if action.state is State.INTENDED:
+        return Send(action, nonce)
     stuck = live.refused or facts.head - live.made_at >= patience.stuck
     if nonce == facts.count and stuck:
         return Bump(action, live)

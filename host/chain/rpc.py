@@ -7,8 +7,7 @@ reconciles. It never shows more of the URL than scheme and host, for keys live i
 
 import asyncio
 import json
-import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self
@@ -24,6 +23,7 @@ from guest.protocol.errors import (
     shown,
 )
 from host.chain.hexdata import Json, data, quantity
+from host.chain.timing import Timing
 
 MAX_RESPONSE = 8 * 1024 * 1024
 """A full page of logs is far smaller; `eth_getProof` answers are a few kilobytes."""
@@ -114,8 +114,7 @@ class RpcClient:
         chain_id: int,
         timeout: float = 10.0,
         max_response: int = MAX_RESPONSE,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-        jitter: Callable[[], float] = random.random,
+        timing: Timing | None = None,
         connector: Callable[[], aiohttp.BaseConnector] = aiohttp.TCPConnector,
     ) -> None:
         """Check the URL; connect at the first call. `timeout` is seconds for one HTTP exchange."""
@@ -125,8 +124,7 @@ class RpcClient:
         self._hidden = _hidden_parts(url)
         self._timeout = timeout
         self._max_response = max_response
-        self._sleep = sleep
-        self._jitter = jitter
+        self._timing = timing or Timing()
         self._connector = connector
         self._session: aiohttp.ClientSession | None = None
         self._on_our_chain = False
@@ -174,7 +172,9 @@ class RpcClient:
                 if attempt + 1 == tries:
                     raise
             # Full jitter, so that hosts that lost one node do not come back as one.
-            await self._sleep(self._jitter() * min(_MAX_DELAY, _BASE_DELAY * 2**attempt))
+            await self._timing.sleep(
+                self._timing.jitter() * min(_MAX_DELAY, _BASE_DELAY * 2**attempt)
+            )
         raise AssertionError("unreachable: the last try returns or raises")
 
     async def _check_chain(self) -> None:

@@ -5,10 +5,8 @@ nothing: its steps are claims of one node. It starts where the last run was safe
 so repeats events; whoever reads them treats them as hints that may come twice.
 """
 
-import asyncio
 import logging
-import random
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from guest.protocol.errors import MalformedInput, Unavailable
@@ -25,6 +23,7 @@ from host.chain.hexdata import Json, to_data, to_quantity
 from host.chain.ledger import Ledger
 from host.chain.pacing import Pacer
 from host.chain.rpc import Call, Node, RpcError
+from host.chain.timing import Timing
 from host.chain.window import DEPTH, LogRange, Reorg, Window, merged
 
 _LOG = logging.getLogger(__name__)
@@ -60,16 +59,14 @@ class Scanner:
         contract: bytes,
         deployed_at: int,
         *,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-        jitter: Callable[[], float] = random.random,
+        timing: Timing | None = None,
     ) -> None:
         """Scan for `contract` (20 bytes) from block `deployed_at` on."""
         self._rpc = rpc
         self._ledger = ledger
         self._contract = contract
         self._deployed_at = deployed_at
-        self._sleep = sleep
-        self._jitter = jitter
+        self._timing = timing or Timing()
         self._window = Window()
         self._range = LogRange()
         self._pacer = Pacer()
@@ -118,16 +115,16 @@ class Scanner:
                 if str(e) != self.trouble:
                     _LOG.warning("chain: %s", e)
                 self.trouble = str(e)
-                await self._sleep(self._pacer.after_failure(self._jitter()))
+                await self._timing.sleep(self._pacer.after_failure(self._timing.jitter()))
                 continue
             self.trouble = ""
             if step is None:
-                await self._sleep(self._pacer.after_nothing(self._window.timestamps()))
+                await self._timing.sleep(self._pacer.after_nothing(self._window.timestamps()))
                 continue
             yield step
             self._save_cursor()
             if not step.behind:
-                await self._sleep(self._pacer.after_block(self._window.timestamps()))
+                await self._timing.sleep(self._pacer.after_block(self._window.timestamps()))
 
     async def _poll(self) -> Step | None:
         if not self._resumed:
