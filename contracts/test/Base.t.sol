@@ -297,17 +297,16 @@ abstract contract BaseTest is IKeyManagerTypes {
     }
 
     function _signReject(RejectCall memory call, Key memory node) internal view {
-        bytes32 handover = Digests.handoverId(
-            _digest(
-                Digests.handover(
-                    call.node, call.by, 1, km.nodes(call.node).attempt, call.commitment
-                )
-            ),
-            call.ciphertextHash
-        );
+        bytes32 handover = _handoverIdOf(call);
         bytes32 structHash =
             Digests.reject(call.node, handover, call.reason, call.viewNumber, call.viewHash);
         call.sig = _sign(node, _digest(structHash));
+    }
+
+    function _handoverIdOf(RejectCall memory call) internal view returns (bytes32) {
+        uint8 attempt = km.nodes(call.node).attempt;
+        bytes32 structHash = Digests.handover(call.node, call.by, 1, attempt, call.commitment);
+        return Digests.handoverId(_digest(structHash), call.ciphertextHash);
     }
 
     /* SENDING: by a stranger, since nothing but the owner's calls depends on the sender */
