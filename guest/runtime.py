@@ -8,7 +8,7 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Protocol, TextIO
 
@@ -38,7 +38,7 @@ from guest.core.events import (
 from guest.core.node import TICK, Node
 from guest.evidence import eventlog
 from guest.link import HostLink, Pauses, dial
-from guest.platform.interface import Platform
+from guest.platform.platform import Platform, PlatformLost
 from guest.protocol.errors import (
     MalformedInput,
     ProtocolViolation,
@@ -219,12 +219,19 @@ class Runtime:
 
     async def _watch_platform(self) -> None:
         """On the simulated platform a boot is one connection: whoever loses it has no place left."""
-        await self._platform.lost()  # waits: as long as the platform is there
-        await self._put(QuoteFailed(self._clock(), -1, "the connection to the platform is gone"))
+        while True:
+            await asyncio.sleep(TICK)
+            try:
+                await self._platform.registers()
+            except PlatformLost as error:
+                await self._put(QuoteFailed(self._clock(), -1, str(error)))
+                return
+            except Unavailable as error:
+                self._say(str(error))
 
     # --- words ----------------------------------------------------------------------------------
 
-    def _spawn(self, work: "asyncio.coroutines.Coroutine[None, None, None]") -> None:
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

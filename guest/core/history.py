@@ -65,7 +65,7 @@ def parse_event(line: str) -> tuple[str, Event] | None:
         if "effect" in content:
             return None
         node, kind = str(content["node"]), _EVENTS[content["event"]]
-        arguments = {"at": float(content["at"])}
+        arguments: dict[str, object] = {"at": float(content["at"])}
         for name, read in (("request", int), ("quote", bytes.fromhex), ("detail", str)):
             if name in content:
                 arguments[name] = read(content[name])

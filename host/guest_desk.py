@@ -1,0 +1,243 @@
+"""What the host does for its guest: answers its requests, posts its messages, brings it news.
+
+Owns the conversation over the link. It decides nothing of security: views, documents and collateral are
+fetched and passed on, and the guest judges them.
+"""
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from guest.protocol import link
+from guest.protocol.errors import MalformedInput, ProtocolViolation, ReplicatoorError
+from guest.protocol.link import (
+    CollateralFound,
+    FromGuest,
+    FromHost,
+    GenesisFound,
+    HandedOver,
+    HeadSeen,
+    Hello,
+    NeedCollateral,
+    NeedGenesis,
+    NeedView,
+    Newcomer,
+    PostOnboards,
+    PostRegister,
+    Posts,
+    Report,
+    Stale,
+    Stored,
+    Turned,
+    UnverifiedView,
+    View,
+    Welcome,
+)
+from guest.protocol.network import Network
+from guest.protocol.sizes import ZERO_ADDRESS
+from host import posts
+from host.chain.actions import TERMINAL, Action, State
+from host.chain.events import Onboarded
+from host.chain.outcomes import ActionOutcome
+from host.chain.sender import Sender
+
+_LOG = logging.getLogger(__name__)
+MAX_TURNED = 4096
+MAX_REMEMBERED = 512
+"""Answers of others kept for a guest whose address we may learn only after the event."""
+MAX_TASKS = 32
+
+
+class Views(Protocol):
+    """Fetches proofs; `host.chain.proofs` does."""
+
+    async def view(self, request: NeedView) -> UnverifiedView:
+        """Return what was asked for; raises `ReplicatoorError`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """Where the desk gets what the guest asks for."""
+
+    views: Views
+    collateral: Callable[[bytes, str], Awaitable[bytes]]
+    document: Callable[[bytes], Awaitable[bytes]]
+    publish: Callable[[bytes], Awaitable[None]]
+    answering: Callable[[PostOnboards], Awaitable[None]]
+
+
+class GuestDesk:
+    """One guest's conversation."""
+
+    def __init__(
+        self,
+        network: Network,
+        desk: Desk,
+        sender: Sender | None,
+        send: Callable[[FromHost], Awaitable[None]],
+        *,
+        bootstrap: bool,
+    ) -> None:
+        """Speak to the guest through `send`; without a `sender` everything runs dry."""
+        self._network = network
+        self._desk = desk
+        self._sender = sender
+        self._send = send
+        self._bootstrap = bootstrap
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._answers: OrderedDict[tuple[bytes, int, bytes], Onboarded] = OrderedDict()
+        self._turned: OrderedDict[bytes, str] = OrderedDict()
+        self.node = ZERO_ADDRESS
+        """The guest's present address, as it says."""
+        self.report: Report | None = None
+        self.dry: list[str] = []
+        """What would have been posted, without a key."""
+
+    @property
+    def is_member(self) -> bool:
+        """Whether the guest says that it is an active member."""
+        return self.report is not None and self.report.state == "active"
+
+    # --- news for the guest ---------------------------------------------------------------------
+
+    async def connected(self, head: int | None) -> None:
+        """Greet a guest that has just dialled."""
+        await self._send(Welcome(link.VERSION, self._bootstrap))
+        if head is not None:
+            await self._send(HeadSeen(head))
+
+    async def onboarded(self, event: Onboarded) -> None:
+        """Remember an answer; pass it on if it is for our guest."""
+        key = (event.node, event.attempt, event.by)
+        self._answers[key] = event
+        self._answers.move_to_end(key)
+        while len(self._answers) > MAX_REMEMBERED:
+            self._answers.popitem(last=False)
+        if event.node == self.node:
+            await self._hand_over(event)
+
+    async def offer(self, document: bytes) -> None:
+        """Offer a newcomer's document to a member."""
+        await self._send(Newcomer(document))
+
+    def turned_away(self, document_hash: bytes) -> str | None:
+        """Return why our guest refused a document for good, or None."""
+        return self._turned.get(document_hash)
+
+    async def outcome(self, outcome: ActionOutcome) -> None:
+        """Tell the guest what only it can mend."""
+        if outcome.state in (State.STALE, State.FAILED):
+            _LOG.info("%s is %s: %s", outcome.key, outcome.state, outcome.detail)
+            await self._send(Stale(posts.guest_key(outcome.key)))
+
+    # --- what the guest says --------------------------------------------------------------------
+
+    async def heard(self, message: FromGuest) -> None:
+        """Act on one frame. Fetches run beside each other; posts are stored in the order they came."""
+        match message:
+            case Hello():
+                self._greeted(message)
+            case NeedView() | NeedCollateral() | NeedGenesis():
+                if len(self._tasks) >= MAX_TASKS:
+                    raise ProtocolViolation("the guest asks for too much at once")
+                task = asyncio.get_running_loop().create_task(self._answer(message))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+            case Turned(document_hash, reason, _):
+                self._turned[document_hash] = reason
+                while len(self._turned) > MAX_TURNED:
+                    self._turned.popitem(last=False)
+            case Report():
+                await self._reported(message)
+            case _:
+                await self._post(message)
+
+    def _greeted(self, hello: Hello) -> None:
+        ours = (self._network.network_id, self._network.chain_id, self._network.contract)
+        if (hello.network_id, hello.chain_id, hello.contract) != ours:
+            raise ProtocolViolation(
+                "the guest has another network file than this host", got=hello.network_id
+            )
+
+    async def _reported(self, report: Report) -> None:
+        self.report = report
+        if report.node not in (self.node, ZERO_ADDRESS):
+            self.node = report.node
+            for event in list(self._answers.values()):
+                if event.node == self.node:
+                    await self._hand_over(event)
+
+    async def _hand_over(self, event: Onboarded) -> None:
+        await self._send(HandedOver(event.by, event.epoch, event.attempt, event.ciphertext))
+
+    async def _answer(self, request: NeedView | NeedCollateral | NeedGenesis) -> None:
+        answer: View | CollateralFound | GenesisFound
+        try:
+            match request:
+                case NeedView():
+                    answer = View(request.request, None)
+                    answer = View(request.request, await self._desk.views.view(request))
+                case NeedCollateral():
+                    answer = CollateralFound(request.request, b"")
+                    found = await self._desk.collateral(request.fmspc, request.ca)
+                    answer = CollateralFound(request.request, found)
+                case NeedGenesis():
+                    found = await self._desk.document(request.document_hash)
+                    answer = GenesisFound(request.request, found)
+        except (ReplicatoorError, TimeoutError) as error:
+            _LOG.warning("%s: %s", type(request).__name__, error)
+            if isinstance(request, NeedGenesis):
+                return  # the guest asks again
+            answer = (
+                View(request.request, None)
+                if isinstance(request, NeedView)
+                else CollateralFound(request.request, b"")
+            )
+        await self._send(answer)
+
+    async def _post(self, post: Posts) -> None:
+        """Put a post in the outbox, then say so; documents go out before what commits to them."""
+        if isinstance(post, PostRegister):
+            self.node = post.message.node
+            await self._desk.publish(post.document)
+        if isinstance(post, PostOnboards):
+            await self._desk.answering(post)
+        call = posts.call_of(post)
+        if self._sender is None:
+            self.dry.append(call.key)
+            _LOG.warning("dry run: %s would be sent", call.key)
+            return
+        try:
+            self._store(self._sender, call)
+        except (ProtocolViolation, MalformedInput) as error:
+            _LOG.warning("%s is not stored: %s", call.key, error)
+        await self._send(Stored(post.key))
+
+    def _store(self, sender: Sender, call: posts.Call) -> None:
+        known = self._latest(sender, call.key)
+        target = self._network.contract
+        if known is None:
+            sender.submit(
+                call.key, call.function, target, call.calldata, good_until=call.good_until
+            )
+        elif not call.replaces or known.calldata == call.calldata:
+            return
+        elif known.state in TERMINAL:
+            sender.submit(
+                posts.later_key(call),
+                call.function,
+                target,
+                call.calldata,
+                good_until=call.good_until,
+            )
+        else:
+            sender.replace(known.key, call.calldata, good_until=call.good_until)
+
+    @staticmethod
+    def _latest(sender: Sender, key: str) -> Action | None:
+        """Return the newest try of an action: the one under its plain key, or a later one."""
+        open_tries = [a for a in sender.open_actions() if posts.guest_key(a.key) == key]
+        return open_tries[-1] if open_tries else sender.find(key)

@@ -1,0 +1,287 @@
+"""The host daemon: wires the chain, the outbox, documents and the guest, and runs them together.
+
+One loop follows the chain; everything that happens there becomes news for the guest or a turn to take.
+Losing this process costs time and nothing else: what it promised is in the outbox.
+"""
+
+import asyncio
+import json
+import logging
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from guest.protocol.digests import document_hash
+from guest.protocol.errors import MalformedInput, ReplicatoorError, Unavailable
+from guest.protocol.link import FromGuest, HeadSeen, PostOnboards
+from host.chain import abi
+from host.chain.events import Onboarded, SeenEvent, Status
+from host.chain.hexdata import data, members, to_data
+from host.chain.rpc import Node
+from host.chain.scanner import Scanner, Step
+from host.chain.sender import Sender
+from host.collateral import CollateralSource
+from host.config import Config
+from host.documents.archive import Archive
+from host.documents.relay import Relay
+from host.guest_desk import Desk, GuestDesk, Views
+from host.guest_link import GuestLink
+from host.roster import Pending, Roster
+from host.standing import Standing
+
+_LOG = logging.getLogger(__name__)
+REPEAT_OFFER = 10
+"""Blocks after which a newcomer that still waits is offered to the guest again."""
+HEAD_EVERY = 15.0
+"""Seconds after which the head is told again: the guest takes silence for death."""
+MAX_FETCHES = 8
+MAX_CALLDATA = 160 * 1024
+STATUS_FILE = "status.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A registration that our guest answered: its own transaction, to post again after a reorg."""
+
+    block: int
+    calldata: bytes
+
+
+class Service:
+    """One host."""
+
+    def __init__(
+        self,
+        config: Config,
+        node: Node,
+        scanner: Scanner,
+        sender: Sender | None,
+        views: Views,
+        relay: Relay,
+        archive: Archive,
+        collateral: CollateralSource,
+    ) -> None:
+        """Take the parts; `run` starts them."""
+        self._config = config
+        self._node = node
+        self._scanner = scanner
+        self._sender = sender
+        self._relay = relay
+        self._archive = archive
+        self._standing = Standing(node, config.network.contract)
+        self._roster = Roster()
+        self._given: dict[bytes, Given] = {}
+        self._offered: dict[bytes, tuple[int, int]] = {}
+        self._fetching: set[bytes] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        desk = Desk(views, collateral.fetch, self._document, self._publish, self._answering)
+        self._link = GuestLink(config.guest_socket, self._heard, self._connected)
+        self._desk = GuestDesk(
+            config.network, desk, sender, self._link.send, bootstrap=config.bootstrap
+        )
+
+    async def run(self) -> None:
+        """Run until cancelled; raises `Misconfigured` for what no retry mends."""
+        await self._link.start()
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._follow())
+                group.create_task(self._repeat_head())
+                if self._sender is not None:
+                    group.create_task(self._sender.run())
+                    group.create_task(self._outcomes(self._sender))
+        finally:
+            for task in self._tasks:
+                task.cancel()
+            await self._link.stop()
+
+    # --- the chain ------------------------------------------------------------------------------
+
+    async def _follow(self) -> None:
+        async for step in self._scanner.steps():
+            await self._stepped(step)
+
+    async def _stepped(self, step: Step) -> None:
+        for seen in step.events:
+            self._roster.apply(seen)
+            await self._told(seen)
+        if self._sender is not None:
+            self._sender.new_head()
+            if step.reorg is not None:
+                await self._post_registrations_again(self._sender, step)
+        await self._link.send(HeadSeen(step.head.number))
+        self._offer_newcomers(step)
+        self._write_status()
+
+    async def _told(self, seen: SeenEvent) -> None:
+        if isinstance(seen.event, Onboarded):
+            await self._desk.onboarded(seen.event)
+
+    async def _repeat_head(self) -> None:
+        while True:
+            await asyncio.sleep(HEAD_EVERY)
+            head = self._scanner.head
+            await self._link.send(HeadSeen(head.number if head else 0))
+            self._write_status()
+
+    async def _outcomes(self, sender: Sender) -> None:
+        while True:
+            await self._desk.outcome(await sender.outcomes.get())  # waits: for the next change
+            self._write_status()
+
+    # --- newcomers ------------------------------------------------------------------------------
+
+    def _offer_newcomers(self, step: Step) -> None:
+        """Offer to a member's guest whoever waits and whose turn with us has come."""
+        if not self._desk.is_member or step.behind:
+            return
+        head = step.head.number
+        for waiting in list(self._roster.pending.values()):
+            if waiting.node in self._fetching or len(self._fetching) >= MAX_FETCHES:
+                continue
+            if self._is_due(waiting, head, step.head.timestamp):
+                self._fetching.add(waiting.node)
+                self._offered[waiting.node] = (waiting.attempt, head)
+                self._spawn_offer(waiting)
+
+    def _is_due(self, waiting: Pending, head: int, now: int) -> bool:
+        if waiting.answered or waiting.node == self._desk.node or now > waiting.expires + 3600:
+            return False
+        if self._desk.turned_away(waiting.document_hash) is not None:
+            return False
+        attempt, at = self._offered.get(waiting.node, (-1, 0))
+        if attempt == waiting.attempt and head - at < REPEAT_OFFER:
+            return False
+        return self._roster.my_turn(waiting, self._desk.node, head, now)
+
+    def _spawn_offer(self, waiting: Pending) -> None:
+        task = asyncio.get_running_loop().create_task(self._offer(waiting))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _offer(self, waiting: Pending) -> None:
+        try:
+            document = await self._document(waiting.document_hash)
+            await self._desk.offer(document)
+        except ReplicatoorError as error:
+            _LOG.warning("newcomer 0x%s: %s", waiting.node.hex(), error)
+        finally:
+            self._fetching.discard(waiting.node)
+
+    async def _answering(self, post: PostOnboards) -> None:
+        """Before an answer goes out: its evidence is published again and its registration kept."""
+        for item in post.items:
+            waiting = self._roster.pending.get(item.node)
+            if waiting is None or item.node in self._given:
+                continue
+            document = self._archive.load(waiting.document_hash)
+            if document is not None:
+                await self._publish(document)
+            try:
+                calldata = await self._calldata_of(waiting.tx_hash)
+            except (Unavailable, MalformedInput) as error:
+                _LOG.warning("registration of 0x%s is not kept: %s", item.node.hex(), error)
+                continue
+            self._given[item.node] = Given(waiting.block, calldata)
+            while len(self._given) > 4096:
+                del self._given[next(iter(self._given))]
+
+    async def _post_registrations_again(self, sender: Sender, step: Step) -> None:
+        """No hand-over without a registration: what a reorg dropped of those we answered goes back."""
+        ancestor = step.reorg.ancestor if step.reorg else 0
+        register = abi.release().entry("function", "register").selector
+        for node, given in list(self._given.items()):
+            if given.block <= ancestor or given.calldata[:4] != register:
+                continue
+            try:
+                status, _ = await self._standing.status_of(node)
+                if status is Status.NONE:
+                    key = f"register-again/{node.hex()}/{step.head.number}"
+                    target = self._config.network.contract
+                    sender.submit(key, "register", target, given.calldata)
+            except ReplicatoorError as error:
+                _LOG.warning("registration of 0x%s: %s", node.hex(), error)
+
+    # --- documents ------------------------------------------------------------------------------
+
+    async def _document(self, wanted: bytes) -> bytes:
+        """Return a document by hash: our archive, the relays, or, for the genesis, the chain."""
+        known = self._archive.load(wanted)
+        if known is not None:
+            return known
+        if self._roster.genesis_tx:
+            try:
+                calldata = await self._calldata_of(self._roster.genesis_tx)
+                genesis = abi.decode_call("bootstrap", calldata)[-1]
+                if isinstance(genesis, bytes) and document_hash(genesis) == wanted:
+                    self._archive.store(genesis)
+                    return genesis
+            except ReplicatoorError as error:
+                _LOG.info("the genesis transaction: %s", error)
+        document = await self._relay.fetch(wanted)
+        self._archive.store(document)
+        return document
+
+    async def _publish(self, document: bytes) -> None:
+        self._archive.store(document)
+        try:
+            await self._relay.publish(document)
+        except ReplicatoorError as error:
+            _LOG.warning("a document is not published: %s", error)
+
+    async def _calldata_of(self, tx_hash: bytes) -> bytes:
+        answer = await self._node.call("eth_getTransactionByHash", to_data(tx_hash))
+        if answer is None:
+            raise Unavailable("the node does not know the transaction", got=tx_hash)
+        return data(
+            members(answer, "a transaction").get("input"),
+            "a transaction's input",
+            max_size=MAX_CALLDATA,
+        )
+
+    # --- the guest ------------------------------------------------------------------------------
+
+    async def _heard(self, message: FromGuest) -> None:
+        await self._desk.heard(message)
+        self._write_status()
+
+    async def _connected(self) -> None:
+        head = self._scanner.head
+        await self._desk.connected(head.number if head else None)
+
+    def _write_status(self) -> None:
+        """Leave the present state where `replicatoor status` finds it, whole or not at all."""
+        report, head = self._desk.report, self._scanner.head
+        content = {
+            "at": int(time.time()),
+            "head": head.number if head else None,
+            "guest": self._link.up,
+            "state": report.state if report else "",
+            "detail": report.detail if report else "",
+            "node": "0x" + self._desk.node.hex(),
+            "epoch": report.epoch if report else 0,
+            "xPub": "0x" + report.x_pub.hex() if report else "",
+            "fingerprint": report.fingerprint.hex() if report else "",
+            "members": len(self._roster.members),
+            "pending": sum(not waiting.answered for waiting in self._roster.pending.values()),
+            "outbox": len(self._sender.open_actions()) if self._sender else 0,
+            "trouble": [
+                text
+                for text in (self._scanner.trouble, self._sender.trouble if self._sender else "")
+                if text
+            ],
+            "dry": self._sender is None,
+        }
+        path = self._config.data_dir / STATUS_FILE
+        fresh = path.with_suffix(".new")
+        try:
+            fresh.write_text(json.dumps(content, indent=1) + "\n")
+            os.replace(fresh, path)  # noqa: PTH105 - atomic, and says so
+        except OSError as error:
+            _LOG.warning("the status file cannot be written: %s", error.strerror)
+
+
+def prepare(path: Path) -> None:
+    """Make the data folder, readable by its user only."""
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
