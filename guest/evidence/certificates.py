@@ -8,6 +8,7 @@ chain the library has verified, and about the root that the network file names.
 import base64
 import binascii
 import re
+import warnings
 from dataclasses import dataclass
 
 from cryptography import x509
@@ -78,22 +79,27 @@ def encode_chain(chain: tuple[bytes, ...]) -> bytes:
 def read_certificate(der: bytes) -> Certificate:
     """Return what we want to know of a certificate; raises `MalformedInput`."""
     try:
-        certificate = x509.load_der_x509_certificate(der)
-        names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-        key = certificate.public_key()
-        extensions = {extension.oid for extension in certificate.extensions}
-        return Certificate(
-            common_name=str(names[0].value) if len(names) == 1 else "",
-            subject=certificate.subject.public_bytes(),
-            issuer=certificate.issuer.public_bytes(),
-            has_sgx_extension=_SGX_EXTENSION in extensions,
-            spki_hash=keccak256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)),
-            key_id=sha384(key.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)),
-        )
-    except (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion) as error:
+        with warnings.catch_warnings():
+            # The library only warns of names and numbers outside the profile; we refuse them.
+            warnings.simplefilter("error")
+            return _facts(x509.load_der_x509_certificate(der))
+    except (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion, Warning) as error:
         raise MalformedInput("certificate does not parse", got=error) from None
     except (x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
         raise MalformedInput("certificate has a bad extension", got=error) from None
+
+
+def _facts(certificate: x509.Certificate) -> Certificate:
+    names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    key = certificate.public_key()
+    return Certificate(
+        common_name=str(names[0].value) if len(names) == 1 else "",
+        subject=certificate.subject.public_bytes(),
+        issuer=certificate.issuer.public_bytes(),
+        has_sgx_extension=_SGX_EXTENSION in {e.oid for e in certificate.extensions},
+        spki_hash=keccak256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)),
+        key_id=sha384(key.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)),
+    )
 
 
 def crl_issued_at(der: bytes) -> int:

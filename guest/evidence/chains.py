@@ -13,24 +13,19 @@ from guest.protocol.errors import MalformedInput, Reason, Refused
 
 
 def anchored(chain: tuple[bytes, ...], root: AttestationRoot, whose: str) -> tuple[bytes, ...]:
-    """Return `chain` without its root, which it may carry or leave out (RFC 5246, 7.4.2).
+    """Return `chain` without its last certificate, which must be our root, byte for byte.
 
-    A chain that carries a root carries ours; otherwise its root would be free bytes in the quote.
+    The library would take any root here, or none: free bytes in the quote. Raises `Refused`.
     """
-    if chain[-1] == root.der:
-        chain = chain[:-1]
-    else:
-        last = read_certificate(chain[-1])
-        if last.subject == last.issuer:
-            raise Refused(
-                Reason.QUOTE_WRONG_ROOT,
-                f"the chain of {whose} ends in another root",
-                got=last.common_name,
-                expected=root.name,
-            )
-    if not chain:
+    if chain[-1] != root.der:
+        raise Refused(
+            Reason.QUOTE_WRONG_ROOT,
+            f"the chain of {whose} does not end in the root that is asked for",
+            expected=root.name,
+        )
+    if len(chain) == 1:
         raise MalformedInput(f"the chain of {whose} has no leaf")
-    return chain
+    return chain[:-1]
 
 
 def with_canonical_chains(collateral: Collateral, root: AttestationRoot) -> Collateral:
