@@ -13,7 +13,7 @@ from guest.evidence.collateral import Collateral
 from guest.evidence.quote import decode_quote
 from guest.evidence.roots import DEVELOPMENT, INTEL, root_for_audit
 from guest.evidence.tcb import STRICT, QuotePolicy, TcbStatus
-from guest.protocol.errors import Reason, Refused
+from guest.protocol.errors import MalformedInput, Reason, Refused
 from host.devplatform import pki
 from host.devplatform.pki import Issuer, Machine
 from host.devplatform.tcbdata import Revoked, Scenario
@@ -416,7 +416,7 @@ def test_every_changed_byte_before_the_certificates_is_refused(
     end = quote.index(b"-----BEGIN")
     for at in range(0, end, 7 if body == TD10 else 23):
         changed = quote[:at] + bytes([quote[at] ^ 0x40]) + quote[at + 1 :]
-        with pytest.raises((Refused, dcap.MalformedInput)):
+        with pytest.raises((Refused, MalformedInput)):
             dcap.verify_quote(changed, collateral, now=attempt.now, policy=STRICT, root=DEVELOPMENT)
 
 
@@ -425,7 +425,7 @@ def test_the_certificates_in_a_quote_have_no_free_bytes(good: Attempt) -> None:
     start = quote.index(b"-----BEGIN")
     for at in range(start, len(quote), 41):
         changed = quote[:at] + bytes([quote[at] ^ 0x01]) + quote[at + 1 :]
-        with pytest.raises((Refused, dcap.MalformedInput)):
+        with pytest.raises((Refused, MalformedInput)):
             dcap.verify_quote(changed, collateral, now=good.now, policy=STRICT, root=DEVELOPMENT)
 
 
