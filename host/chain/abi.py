@@ -14,7 +14,7 @@ from guest.protocol.errors import MalformedInput, Misconfigured
 from guest.protocol.primitives import keccak256
 from host.chain.hexdata import Json, items, members
 
-AbiValue: TypeAlias = "int | bool | bytes | str | tuple[AbiValue, ...]"
+AbiValue: TypeAlias = int | bool | bytes | str | tuple["AbiValue", ...]
 
 _RELEASE_FILE = Path(__file__).with_name("KeyManager.json")
 _MAX_RELEASE_FILE = 4 * 1024 * 1024
@@ -100,6 +100,14 @@ def encode_call(name: str, *values: AbiValue) -> bytes:
     """Return calldata for the function `name`."""
     entry = release().entry("function", name)
     return entry.selector + encode([p.type for p in entry.inputs], values)
+
+
+def decode_call(name: str, calldata: bytes) -> tuple[AbiValue, ...]:
+    """Decode the arguments of a call of the function `name`; raises `MalformedInput`."""
+    entry = release().entry("function", name)
+    if calldata[:4] != entry.selector:
+        raise MalformedInput(f"this is no call of {name}", got=calldata[:4])
+    return decode([p.type for p in entry.inputs], calldata[4:])
 
 
 def decode_result(name: str, raw: bytes) -> tuple[AbiValue, ...]:

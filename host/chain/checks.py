@@ -26,6 +26,7 @@ STALE_ERRORS = frozenset({"UnknownBlock"})
 _SECONDS = 15.0
 _DOUBT_SECONDS = 10.0
 """On a chain without traffic the second look is not at another block but this much later."""
+_POOL_BLOCKS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,38 +76,45 @@ class PreSendCheck:
         """Look at `action` while `head` is the newest block's number. Raises nothing of the node's."""
         try:
             async with asyncio.timeout(_SECONDS):
-                done, gas = await asyncio.gather(self._is_done(action), self._simulate(action))
+                done, looks = await asyncio.gather(self._is_done(action), self._simulate(action))
         except (TimeoutError, Unavailable, MalformedInput, RpcError) as e:
             return Held(str(e) or "the check took too long")
         if done:
             self._doubts.pop(action.key, None)
             return Closed(after_check(action, done=True, problem="", stale=False, head=head))
-        if isinstance(gas, int):
+        return self._judge(action, looks, head)
+
+    async def _simulate(self, action: Action) -> tuple[int | RpcError, ...]:
+        """Estimate at `pending`; if that reverts, also without the pool."""
+        with_pool = await ask_gas(self._node, self._address, action, "pending")
+        if not isinstance(with_pool, RpcError) or not with_pool.reverted:
+            return (with_pool,)
+        return with_pool, await ask_gas(self._node, self._address, action, "latest")
+
+    def _judge(
+        self, action: Action, looks: tuple[int | RpcError, ...], head: int
+    ) -> Cleared | Held | Closed:
+        last = looks[-1]
+        if isinstance(last, int):
+            # What reverts only with the pool: our own earlier bytes are there, or another's, which
+            # may never be mined. Those get a few blocks.
+            others = len(looks) > 1 and action.nonce is None
+            if others and not self._confirmed(action.key, head, blocks=_POOL_BLOCKS):
+                return Held("another transaction in the pool would make it revert")
             self._doubts.pop(action.key, None)
-            return Cleared(gas_limit(gas))
-        if not gas.reverted:
-            return Held(gas.message)  # no funds, an overloaded node: may pass
-        revert = decode_revert(gas.data)
-        problem = str(revert) if gas.data else gas.message
-        if not self._confirmed(action.key, head):
+            return Cleared(gas_limit(last))
+        if not last.reverted:
+            return Held(last.message)  # no funds, an overloaded node: may pass
+        revert = decode_revert(last.data)
+        problem = str(revert) if last.data else last.message
+        if not self._confirmed(action.key, head, blocks=1):
             return Held(problem)
+        self._doubts.pop(action.key, None)
         stale = revert.name in STALE_ERRORS
         return Closed(after_check(action, done=False, problem=problem, stale=stale, head=head))
 
-    async def _simulate(self, action: Action) -> int | RpcError:
-        """Estimate at `pending`; if own bytes may be in the pool, also without the pool."""
-        gas = await ask_gas(self._node, self._address, action, "pending")
-        if isinstance(gas, RpcError) and gas.reverted and action.nonce is not None:
-            # Of two reverts the one without our own earlier bytes tells the truth.
-            return await ask_gas(self._node, self._address, action, "latest")
-        return gas
-
-    def _confirmed(self, key: str, head: int) -> bool:
-        doubt = self._doubts.get(key)
-        if doubt is None:
-            self._doubts[key] = _Doubt(head, self._monotonic())
-            return False
-        if doubt.head == head and self._monotonic() - doubt.since < _DOUBT_SECONDS:
-            return False
-        del self._doubts[key]
-        return True
+    def _confirmed(self, key: str, head: int, *, blocks: int) -> bool:
+        """Whether the doubt about an action is so many blocks old, or so old that none come."""
+        doubt = self._doubts.setdefault(key, _Doubt(head, self._monotonic()))
+        old = self._monotonic() - doubt.since >= _DOUBT_SECONDS * blocks
+        return abs(head - doubt.head) >= blocks or old

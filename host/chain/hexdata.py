@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from guest.protocol.errors import MalformedInput
 
-Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
+Json: TypeAlias = bool | int | float | str | list["Json"] | dict[str, "Json"] | None
 """What a JSON document can hold."""
 
 _DIGITS = frozenset("0123456789abcdefABCDEF")

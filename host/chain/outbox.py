@@ -101,7 +101,7 @@ def decide(
     intentions: list[Intention] = []
     for action in actions:
         tried = by_key.get(action.key, [])
-        mined = next((a for a in tried if a.tx_hash in facts.receipts), None)
+        mined = next((a for a in tried if _counts(a, action, facts)), None)
         intention: Intention | None
         if mined is not None:
             intention = _mined(action, facts.receipts[mined.tx_hash], facts, cancels=mined.cancels)
@@ -117,6 +117,14 @@ def decide(
     if facts.count < lowest and facts.pending_count <= facts.count:
         intentions.append(Fill(facts.count))
     return tuple(intentions)
+
+
+def _counts(attempt: Attempt, action: Action, facts: Facts) -> bool:
+    """Whether this attempt was mined and decides: at the present nonce, or with success anywhere."""
+    receipt = facts.receipts.get(attempt.tx_hash)
+    if receipt is None:
+        return False
+    return attempt.nonce == action.nonce or (receipt.succeeded and not attempt.cancels)
 
 
 def _with_nonce(

@@ -35,7 +35,8 @@ _LONGEST_WAIT = 15.0
 _QUIET_WAIT = 60.0
 _QUIET_HEADS = 4
 """While actions only wait for finality, and no reorg is seen, one look in so many blocks is enough."""
-_REPLACEABLE = frozenset({State.INTENDED, State.SENT, State.STALE})
+_UNDECIDED = frozenset({State.INTENDED, State.SENT, State.STALE})
+_UNDONE = frozenset({State.SUPERSEDED, State.FAILED})
 
 
 class Sender:
@@ -102,20 +103,27 @@ class Sender:
     def replace(self, key: str, calldata: bytes, *, good_until: int | None = None) -> Action:
         """Give an action that is not mined new calldata, at the same nonce if it has one.
 
-        Raises `ProtocolViolation` when there is no such action or it is mined or at its end.
+        One that failed or was superseded starts again, at a new nonce: its old one, if it had one, is
+        finally used up. Raises `ProtocolViolation` when there is no such action, or it is mined.
         """
         known = self._store.find(key)
-        if known is None or known.state not in _REPLACEABLE:
+        if known is None or known.state not in _UNDECIDED | _UNDONE:
             raise ProtocolViolation(
                 f"action {key} cannot be replaced",
                 got=known.state if known else "no such action",
-                expected="intended, sent or stale",
+                expected="one that is not mined and not being cancelled",
             )
-        if known.calldata == calldata and known.state is not State.STALE:
+        if known.calldata == calldata and known.state in (State.INTENDED, State.SENT):
             return known
         _check_size(known.target, calldata)
         new = replace(
-            known, state=State.INTENDED, calldata=calldata, good_until=good_until, detail=""
+            known,
+            state=State.INTENDED,
+            calldata=calldata,
+            good_until=good_until,
+            nonce=None if known.state in _UNDONE else known.nonce,
+            verdict=None,
+            detail="",
         )
         return self._write(known, new)
 
@@ -124,7 +132,7 @@ class Sender:
         known = self._store.find(key)
         if known is None:
             raise ProtocolViolation(f"there is no action {key}")
-        if known.state not in _REPLACEABLE:
+        if known.state not in _UNDECIDED:
             return known
         ended = State.FAILED if known.nonce is None else State.CANCELLING
         return self._write(known, replace(known, state=ended, verdict=State.FAILED, detail=why))
