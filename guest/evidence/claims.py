@@ -110,18 +110,22 @@ def authenticate(quote: bytes, collateral: Collateral, *, now: int, root: bytes)
     Raises `Refused`. Authentic is not acceptable: the caller judges the claims.
     """
     try:
-        converted = _converted(collateral)
-        verifier = dcap_qvl.QuoteVerifier(root)
-        policy = dcap_qvl.QuotePolicy.claims_only(now)
-        claims = verifier.verify_with_policy(quote, converted, now, policy)
-        return _claims(_Reader(json.loads(claims.to_json())))
-    except _LIBRARY_ERRORS as error:
-        _refuse(quote, collateral, now, root, str(error))
+        return _authenticate(quote, collateral, now, root)
     except BaseException as error:
         # A panic in Rust arrives as a BaseException of the binding, past every `except Exception`.
         if type(error).__name__ != "PanicException":
             raise
         raise Refused(Reason.QUOTE_INVALID, "the verification library panicked") from None
+
+
+def _authenticate(quote: bytes, collateral: Collateral, now: int, root: bytes) -> Claims:
+    try:
+        verifier = dcap_qvl.QuoteVerifier(root)
+        policy = dcap_qvl.QuotePolicy.claims_only(now)
+        claims = verifier.verify_with_policy(quote, _converted(collateral), now, policy)
+        return _claims(_Reader(json.loads(claims.to_json())))
+    except _LIBRARY_ERRORS as error:
+        _refuse(quote, collateral, now, root, str(error))
 
 
 def family(quote: bytes) -> tuple[bytes, str]:
@@ -161,8 +165,7 @@ def _refuse(quote: bytes, collateral: Collateral, now: int, root: bytes, brief: 
     """
     message = brief
     try:
-        converted = _converted(collateral)
-        dcap_qvl.verify_with_root_ca(quote, converted, root, now)
+        dcap_qvl.verify_with_root_ca(quote, _converted(collateral), root, now)
     except _LIBRARY_ERRORS as error:
         message = str(error)
     lowered = message.lower()

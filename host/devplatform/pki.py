@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from host.devplatform.names import FMSPC, PCE_ID, PCK_NAME, PLATFORM_CA_NAME, ROOT_NAME, SIGNER_NAME
 
 _ORDER = 0xFFFFFFFF_00000000_FFFFFFFF_FFFFFFFF_BCE6FAAD_A7179E84_F3B9CAC2_FC632551
+_DIRECTORY = Path(__file__).parent
 _ROOT_FILE = "INSECURE-DEVELOPMENT-ROOT-KEY.pem"
 _CERTIFICATE_FILE = "insecure-development-root.der"
 _SGX_EXTENSION = "1.2.840.113741.1.13.1"
@@ -73,11 +74,10 @@ class Issuer:
 @cache
 def root() -> Issuer:
     """Return the development root."""
-    directory = Path(__file__).parent
-    key = serialization.load_pem_private_key((directory / _ROOT_FILE).read_bytes(), password=None)
+    key = serialization.load_pem_private_key((_DIRECTORY / _ROOT_FILE).read_bytes(), password=None)
     if not isinstance(key, ec.EllipticCurvePrivateKey):
         raise TypeError("the development root has a key of another kind")
-    der = (directory / _CERTIFICATE_FILE).read_bytes()
+    der = (_DIRECTORY / _CERTIFICATE_FILE).read_bytes()
     return Issuer(key, x509.load_der_x509_certificate(der))
 
 

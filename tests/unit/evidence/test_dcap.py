@@ -1,20 +1,25 @@
 """Every way in which a quote that looks right must still be refused, on simulated hardware."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from guest.evidence import certificates, dcap
 from guest.evidence.claims import Claims, authenticate
 from guest.evidence.collateral import Collateral
+from guest.evidence.dcap import verify_quote
 from guest.evidence.quote import decode_quote
-from guest.evidence.roots import DEVELOPMENT, INTEL, root_for_audit
+from guest.evidence.roots import DEVELOPMENT, INTEL, AttestationRoot, root_for_audit
 from guest.evidence.tcb import STRICT, QuotePolicy, TcbStatus
 from guest.protocol.errors import MalformedInput, Reason, Refused
 from host.devplatform import pki
+from host.devplatform.make_root import CERTIFICATE_FILE, make_root
 from host.devplatform.pki import Issuer, Machine
 from host.devplatform.tcbdata import Revoked, Scenario
 from host.devplatform.tdquote import TD10, TD15, TD15_EX, QuotingEnclave, TdReport
@@ -83,6 +88,29 @@ def test_a_root_whose_name_and_key_disagree_is_refused(good: Attempt) -> None:
 def test_a_root_for_audit_never_admits(good: Attempt) -> None:
     other = root_for_audit(pki.platform_authority().chain[0].public_bytes(Encoding.DER))
     assert good.but(root=other).refused() is Reason.QUOTE_WRONG_ROOT
+
+
+@pytest.fixture
+def third_pki(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[AttestationRoot]:
+    """A whole PKI below a root that nobody knows."""
+    made = (pki.root, pki.platform_authority, pki.signer, pki.platform_certificate)
+    make_root(tmp_path)
+    monkeypatch.setattr(pki, "_DIRECTORY", tmp_path)
+    for cached in made:
+        cached.cache_clear()
+    yield root_for_audit((tmp_path / CERTIFICATE_FILE).read_bytes())
+    for cached in made:
+        cached.cache_clear()
+
+
+def test_a_quote_under_a_third_root_can_be_audited_but_never_admits(
+    good: Attempt, third_pki: AttestationRoot
+) -> None:
+    attempt = good.but(root=third_pki)
+    assert attempt.appraise().refusal is None
+    assert attempt.refused() is Reason.QUOTE_WRONG_ROOT
+    for known in (INTEL, DEVELOPMENT):
+        assert good.but(root=known).refused() is Reason.QUOTE_WRONG_ROOT
 
 
 def test_a_chain_without_its_root_is_refused(good: Attempt) -> None:
@@ -456,6 +484,27 @@ def test_a_quote_of_a_debug_quoting_enclave_is_refused(good: Attempt) -> None:
 
 def test_a_quote_of_an_old_quoting_enclave_is_refused(good: Attempt) -> None:
     assert good.but(enclave=QuotingEnclave(isv_svn=3)).refused() is Reason.QUOTE_TCB_STATUS
+
+
+@given(st.data())
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_damaged_collateral_is_refused_or_malformed(sample: Samples, data: st.DataObject) -> None:
+    """But for the one field that nothing reads, no byte may change; and no error is another's."""
+    real = sample("tdx_quote")
+    name = data.draw(
+        st.sampled_from([n for n in real.collateral.__slots__ if "pck_crl_i" not in n])
+    )
+    value = getattr(real.collateral, name)
+    at = data.draw(st.integers(0, len(value) - 1))
+    changed = value[:at] + bytes([value[at] ^ data.draw(st.integers(1, 255))]) + value[at + 1 :]
+    with pytest.raises((Refused, MalformedInput)):
+        verify_quote(
+            real.quote,
+            replace(real.collateral, **{name: changed}),
+            now=1751624191,
+            policy=QuotePolicy(max_collateral_age=30 * DAY),
+            root=INTEL,
+        )
 
 
 def test_two_readings_that_differ_are_refused(
