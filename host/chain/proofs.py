@@ -24,6 +24,9 @@ RecentHeader = Callable[[int], BlockFields | None]
 Witness = Callable[[], Awaitable[WitnessStatement]]
 """Fetches a witness's latest statement; raises `Unavailable`."""
 
+MAX_ANCESTORS = 16
+"""As many headers as a view on the link may carry."""
+
 _TRIES = 4
 _PAUSE = 0.25
 _MAX_DEPTH = 64
@@ -105,7 +108,7 @@ class _Targets:
     witness: WitnessStatement | None
 
 
-class _Moved(Exception):  # noqa: N818 - control flow of this module, not an error
+class _Moved(Exception):
     """The chain changed between two answers; ask again."""
 
 
@@ -120,7 +123,7 @@ class ViewFetcher:
         node: Node,
         contract: bytes,
         *,
-        recent_header: RecentHeader = lambda _: None,
+        recent_header: RecentHeader | None = None,
         witness: Witness | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         jitter: Callable[[], float] = random.random,
@@ -128,7 +131,7 @@ class ViewFetcher:
         """Prove slots of `contract` (20 bytes); with a `witness`, under the headers that it names."""
         self._node = node
         self._contract = to_data(contract)
-        self._recent_header = recent_header
+        self._recent_header = recent_header or _nothing
         self._witness = witness
         self._sleep = sleep
         self._jitter = jitter
@@ -136,22 +139,26 @@ class ViewFetcher:
 
     async def fetch(self, need: NeedView) -> UnverifiedView:
         """Return the view that a guest asked for; raises `Unavailable` or `MalformedInput`."""
+        if need.ancestors > MAX_ANCESTORS:
+            raise MalformedInput(
+                "too many ancestors", got=need.ancestors, expected=f"<= {MAX_ANCESTORS}"
+            )
         moved = ""
         for attempt in range(_TRIES):
             if attempt:
                 await self._sleep(_PAUSE * (1 + self._jitter()) * attempt)
             try:
-                return await self._fetch(need)
+                return await self._fetch(need, self._recent_header if attempt == 0 else _nothing)
             except _Moved as e:
                 moved = str(e)
         raise Unavailable(f"{self._node.origin} cannot show one state of the chain", got=moved)
 
-    async def _fetch(self, need: NeedView) -> UnverifiedView:
+    async def _fetch(self, need: NeedView, recent_header: RecentHeader) -> UnverifiedView:
         targets = await self._targets(bool(need.finalised_slots))
         newest, final = targets.newest, targets.finalised
         below = range(newest.number - 1, newest.number - 1 - need.ancestors, -1)
         numbers = [number for number in below if number >= 0]
-        known = {number: self._recent_header(number) for number in numbers}
+        known = {number: recent_header(number) for number in numbers}
         missing = [number for number in numbers if known[number] is None]
         # Local chains give their genesis a state root that is not its state's: no proof fits there.
         prove_final = final is not None and final.number > 0
@@ -226,6 +233,10 @@ class ViewFetcher:
         if not proof.nodes or keccak256(proof.nodes[0]) != root:
             raise _Moved(f"the proof at block {block.number} is of another state")
         return proof
+
+
+def _nothing(_: int) -> None:
+    """Know no header; after a miss, what the scanner knows may be what a reorg has undone."""
 
 
 def _linked(newest: BlockFields, below: Sequence[BlockFields | None]) -> tuple[bytes, ...]:

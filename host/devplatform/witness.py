@@ -3,8 +3,8 @@
 `python -m host.devplatform.witness --rpc URL --key-file FILE --listen HOST:PORT`
 
 Owns the witness's key and its HTTP service (`GET /statement`). It signs what one node shows, after the
-headers hashed to their hashes, and nothing else. It is a stand-in for a light
-client in networks without value; a network file that names a witness says so to everyone.
+headers hashed to their hashes, and nothing else. It is a stand-in for a light client in networks
+without value; a network file that names a witness says so to everyone.
 """
 
 import argparse
@@ -49,12 +49,13 @@ def read_key(path: Path) -> Secret:
     """Read a key file: 64 hex digits, readable by its owner only; raises `Misconfigured`."""
     mend = "Make one with 64 random hex digits in it, mode 0600"
     try:
-        if stat.S_IMODE(path.stat().st_mode) & 0o077:
-            raise Misconfigured(f"others may read the witness key {path}", mend=f"chmod 600 {path}")
         with path.open("rb") as file:
+            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
             text = file.read(70).strip().removeprefix(b"0x")
     except OSError as e:
         raise Misconfigured(f"no witness key at {path} ({e.strerror})", mend=mend) from None
+    if mode & 0o077:
+        raise Misconfigured(f"others may read the witness key {path}", mend=f"chmod 600 {path}")
     try:
         key = bytes.fromhex(text.decode("ascii"))
     except ValueError:
