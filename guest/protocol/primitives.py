@@ -50,6 +50,11 @@ def hkdf_expand(key: Secret, info: bytes, size: int) -> Secret:
     return Secret(HKDFExpand(hashes.SHA256(), size, info).derive(key.expose()))
 
 
+def hkdf(salt: bytes, secret: Secret, info: bytes, size: int) -> Secret:
+    """HKDF with SHA-256 in one go (RFC 5869), for schedules that others fixed."""
+    return hkdf_expand(hkdf_extract(salt, secret), info, size)
+
+
 def scalar_from_uniform(uniform: Secret) -> Secret:
     """Map 48 uniform bytes to a secp256k1 private key, int mod (n - 1) + 1, as 32 bytes.
 
@@ -63,12 +68,12 @@ def scalar_from_uniform(uniform: Secret) -> Secret:
 
 def secp256k1_address(private_key: Secret) -> bytes:
     """Return the 20-byte Ethereum address of a private key."""
-    return _address(coincurve.PrivateKey(private_key.expose()).public_key)
+    return _address(coincurve.PublicKey.from_secret(private_key.expose()))
 
 
 def secp256k1_public(private_key: Secret) -> bytes:
     """Return the 33-byte compressed public key of a private key."""
-    return coincurve.PrivateKey(private_key.expose()).public_key.format(compressed=True)
+    return coincurve.PublicKey.from_secret(private_key.expose()).format(compressed=True)
 
 
 def sign_digest(private_key: Secret, digest: bytes) -> bytes:
@@ -77,12 +82,25 @@ def sign_digest(private_key: Secret, digest: bytes) -> bytes:
     RFC 6979 nonces, so no randomness can fail us. Callers sign only digests they made themselves in
     `guest.protocol.digests`; nothing that arrives as a digest is ever signed.
     """
-    signature = coincurve.PrivateKey(private_key.expose()).sign_recoverable(digest, hasher=None)
+    signature = sign_recoverable(private_key, digest)
     return signature[:64] + bytes([27 + signature[64]])
 
 
+def sign_recoverable(private_key: Secret, digest: bytes) -> bytes:
+    """Like `sign_digest`, with the bare recovery id (0 or 1) last: the form of dstack's key chains.
+
+    The contract takes no such signature, so one can never stand in for the other.
+    """
+    return coincurve.PrivateKey(private_key.expose()).sign_recoverable(digest, hasher=None)
+
+
 def recover_address(digest: bytes, signature: bytes) -> bytes:
-    """Return the address that signed `digest`; raises `Refused(SIGNATURE)`.
+    """Return the address that signed `digest`; raises `Refused(SIGNATURE)`."""
+    return address_of(recover_public_key(digest, signature))
+
+
+def recover_public_key(digest: bytes, signature: bytes) -> bytes:
+    """Return the compressed public key (33 bytes) that signed `digest`; raises `Refused(SIGNATURE)`.
 
     Length 65, v 27 or 28 and low s, as the contract demands, so that a signature has one form only.
     """
@@ -95,7 +113,12 @@ def recover_address(digest: bytes, signature: bytes) -> bytes:
         key = coincurve.PublicKey.from_signature_and_message(compact, digest, hasher=None)
     except Exception:  # noqa: BLE001 - coincurve raises ValueError and bare Exception alike
         raise Refused(Reason.SIGNATURE, "the signature does not recover to any key") from None
-    return _address(key)
+    return key.format(compressed=True)
+
+
+def address_of(public_key: bytes) -> bytes:
+    """Return the Ethereum address of a compressed public key that this module made."""
+    return _address(coincurve.PublicKey(public_key))
 
 
 def require_signer(digest: bytes, signature: bytes, signer: bytes) -> None:
