@@ -65,31 +65,13 @@ class Config:
 def parse(environment: Mapping[str, str]) -> Config:
     """Build the configuration; raises `Misconfigured` that names every fault at once."""
     faults: list[str] = []
-    values: dict[str, str] = {}
-    known = {PREFIX + setting.name for setting in SETTINGS}
-    faults += [
-        f"{name} is no setting"
-        for name in sorted(environment)
-        if name.startswith(PREFIX) and name not in known
-    ]
-    for setting in SETTINGS:
-        value = environment.get(PREFIX + setting.name, "").strip() or setting.default
-        if value is None:
-            faults.append(f"{PREFIX}{setting.name} is missing: {setting.meaning}")
-        values[setting.name] = value or ""
+    values = _values(environment, faults)
     network = _network(values["NETWORK_FILE"], faults)
     deploy_block = _number(values, "DEPLOY_BLOCK", faults)
-    keys = [name for name in ("KEY_FILE", "KEYSTORE_FILE", "PRIVKEY") if values[name]]
-    if len(keys) > 1:
-        faults.append(f"several gas keys are set: {', '.join(keys)}; choose one")
-    if bool(values["KEYSTORE_FILE"]) != bool(values["KEYSTORE_PASSWORD_FILE"]):
-        faults.append("KEYSTORE_FILE and KEYSTORE_PASSWORD_FILE go together")
+    _check_keys(values, faults)
+    _check_urls(values, faults)
     if values["BOOTSTRAP"] not in ("0", "1"):
         faults.append(f"{PREFIX}BOOTSTRAP is 0 or 1")
-    for name in ("RPC_URL", "COLLATERAL_URL", "WITNESS_URL", "RELAYS"):
-        for url in filter(None, values[name].split(",")):
-            if not url.strip().startswith(("http://", "https://")):
-                faults.append(f"{PREFIX}{name} is not an http(s) URL")
     if network is not None and (network.trust is Trust.WITNESSED) != bool(values["WITNESS_URL"]):
         faults.append(f"{PREFIX}WITNESS_URL is set exactly if the network is witnessed")
     if faults or network is None:
@@ -111,6 +93,39 @@ def parse(environment: Mapping[str, str]) -> Config:
         privkey=values["PRIVKEY"],
         bootstrap=values["BOOTSTRAP"] == "1",
     )
+
+
+def _values(environment: Mapping[str, str], faults: list[str]) -> dict[str, str]:
+    known = {PREFIX + setting.name for setting in SETTINGS}
+    faults += [
+        f"{name} is no setting"
+        for name in sorted(environment)
+        if name.startswith(PREFIX) and name not in known
+    ]
+    values: dict[str, str] = {}
+    for setting in SETTINGS:
+        value = environment.get(PREFIX + setting.name, "").strip() or setting.default
+        if value is None:
+            faults.append(f"{PREFIX}{setting.name} is missing: {setting.meaning}")
+        values[setting.name] = value or ""
+    return values
+
+
+def _check_keys(values: dict[str, str], faults: list[str]) -> None:
+    keys = [name for name in ("KEY_FILE", "KEYSTORE_FILE", "PRIVKEY") if values[name]]
+    if len(keys) > 1:
+        faults.append(f"several gas keys are set: {', '.join(keys)}; choose one")
+    if bool(values["KEYSTORE_FILE"]) != bool(values["KEYSTORE_PASSWORD_FILE"]):
+        faults.append("KEYSTORE_FILE and KEYSTORE_PASSWORD_FILE go together")
+
+
+def _check_urls(values: dict[str, str], faults: list[str]) -> None:
+    faults += [
+        f"{PREFIX}{name} is not an http(s) URL"
+        for name in ("RPC_URL", "COLLATERAL_URL", "WITNESS_URL", "RELAYS")
+        for url in filter(None, values[name].split(","))
+        if not url.strip().startswith(("http://", "https://"))
+    ]
 
 
 def read_env_file(path: Path) -> dict[str, str]:

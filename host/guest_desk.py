@@ -54,7 +54,7 @@ MAX_TASKS = 32
 class Views(Protocol):
     """Fetches proofs; `host.chain.proofs` does."""
 
-    async def view(self, request: NeedView) -> UnverifiedView:
+    async def fetch(self, need: NeedView) -> UnverifiedView:
         """Return what was asked for; raises `ReplicatoorError`."""
 
 
@@ -179,7 +179,7 @@ class GuestDesk:
             match request:
                 case NeedView():
                     answer = View(request.request, None)
-                    answer = View(request.request, await self._desk.views.view(request))
+                    answer = View(request.request, await self._desk.views.fetch(request))
                 case NeedCollateral():
                     answer = CollateralFound(request.request, b"")
                     found = await self._desk.collateral(request.fmspc, request.ca)

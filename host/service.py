@@ -24,7 +24,7 @@ from host.chain.sender import Sender
 from host.collateral import CollateralSource
 from host.config import Config
 from host.documents.archive import Archive
-from host.documents.relay import Relay
+from host.documents.relay import RelayClient
 from host.guest_desk import Desk, GuestDesk, Views
 from host.guest_link import GuestLink
 from host.roster import Pending, Roster
@@ -58,7 +58,7 @@ class Service:
         scanner: Scanner,
         sender: Sender | None,
         views: Views,
-        relay: Relay,
+        relay: RelayClient,
         archive: Archive,
         collateral: CollateralSource,
     ) -> None:
@@ -175,7 +175,7 @@ class Service:
             waiting = self._roster.pending.get(item.node)
             if waiting is None or item.node in self._given:
                 continue
-            document = self._archive.load(waiting.document_hash)
+            document = self._archive.get(waiting.document_hash)
             if document is not None:
                 await self._publish(document)
             try:
@@ -189,7 +189,7 @@ class Service:
 
     async def _post_registrations_again(self, sender: Sender, step: Step) -> None:
         """No hand-over without a registration: what a reorg dropped of those we answered goes back."""
-        ancestor = step.reorg.ancestor if step.reorg else 0
+        ancestor = step.reorg.common_ancestor if step.reorg else 0
         register = abi.release().entry("function", "register").selector
         for node, given in list(self._given.items()):
             if given.block <= ancestor or given.calldata[:4] != register:
@@ -207,7 +207,7 @@ class Service:
 
     async def _document(self, wanted: bytes) -> bytes:
         """Return a document by hash: our archive, the relays, or, for the genesis, the chain."""
-        known = self._archive.load(wanted)
+        known = self._archive.get(wanted)
         if known is not None:
             return known
         if self._roster.genesis_tx:
@@ -215,16 +215,16 @@ class Service:
                 calldata = await self._calldata_of(self._roster.genesis_tx)
                 genesis = abi.decode_call("bootstrap", calldata)[-1]
                 if isinstance(genesis, bytes) and document_hash(genesis) == wanted:
-                    self._archive.store(genesis)
+                    self._archive.put(genesis)
                     return genesis
             except ReplicatoorError as error:
                 _LOG.info("the genesis transaction: %s", error)
         document = await self._relay.fetch(wanted)
-        self._archive.store(document)
+        self._archive.put(document)
         return document
 
     async def _publish(self, document: bytes) -> None:
-        self._archive.store(document)
+        self._archive.put(document)
         try:
             await self._relay.publish(document)
         except ReplicatoorError as error:
