@@ -14,6 +14,7 @@ from typing import Protocol, Self
 from urllib.parse import urlsplit
 
 import aiohttp
+from aiohttp.http_exceptions import HttpProcessingError
 
 from guest.protocol.errors import (
     MalformedInput,
@@ -77,16 +78,16 @@ class Node(Protocol):
         """Make several calls in one request."""
 
 
-def origin_of(url: str) -> str:
+def origin_of(url: str, what: str = "RPC") -> str:
     """Return scheme://host[:port] of an http(s) URL; raises `Misconfigured`, naming no more."""
     mend = "Write it as https://host/path"
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
     except ValueError:
-        raise Misconfigured("the RPC URL does not parse", mend=mend) from None
+        raise Misconfigured(f"the {what} URL does not parse", mend=mend) from None
     if parts.scheme not in ("http", "https") or not host:
-        raise Misconfigured("the RPC URL is no http(s) URL", got=parts.scheme, mend=mend)
+        raise Misconfigured(f"the {what} URL is no http(s) URL", got=parts.scheme, mend=mend)
     host = f"[{host}]" if ":" in host else host
     return f"{parts.scheme}://{host}" + (f":{port}" if port else "")
 
@@ -209,7 +210,7 @@ class RpcClient:
         except TimeoutError:
             self._on_our_chain = False
             raise Unavailable(f"{self.origin} did not answer in {self._timeout:g} s") from None
-        except (aiohttp.ClientError, OSError, ValueError) as e:
+        except (aiohttp.ClientError, HttpProcessingError, OSError, ValueError) as e:
             self._on_our_chain = False
             # Not chained: the library's texts hold the URL.
             raise Unavailable(f"{self.origin} cannot be reached ({type(e).__name__})") from None
