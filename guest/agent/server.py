@@ -30,7 +30,8 @@ SOCKET_MODE = 0o600
 """Apps of the guest's own user only. Whoever mounts the socket into containers, whose processes have
 other uids, opens it to them on purpose (0o666) and decides by the mount who gets it."""
 _BACKLOG = 128
-_CLOSE_LIMIT = 2.0
+_SWITCH_LIMIT = 2.0
+"""Seconds for the server to start, and for its connections to end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,17 +68,18 @@ class AppServer:
 
     async def open(self, keys: EpochKeys) -> None:
         """Serve with `keys` from now on; raises `Misconfigured` if the path cannot be had."""
-        await self.close()
+        await self.close()  # waits: bounded by _SWITCH_LIMIT
         self._file = socket_file.claim(self._path, self._mode)
         try:
-            self._server = await asyncio.start_unix_server(
-                self._connected, sock=self._file.socket, limit=MAX_HEAD, backlog=_BACKLOG
-            )
+            async with asyncio.timeout(_SWITCH_LIMIT):
+                self._server = await asyncio.start_unix_server(
+                    self._connected, sock=self._file.socket, limit=MAX_HEAD, backlog=_BACKLOG
+                )
             self._keys = AppKeys(keys, self._network_id)
             self._methods = method_table(self._keys)
             self._file.publish()
         except BaseException:
-            await self.close()
+            await self.close()  # waits: bounded by _SWITCH_LIMIT
             raise
 
     async def close(self) -> None:
@@ -94,7 +96,7 @@ class AppServer:
             self._keys.wipe()
         self._server, self._file, self._keys, self._methods = None, None, None, {}
         if tasks:
-            await asyncio.wait(tasks, timeout=_CLOSE_LIMIT)
+            await asyncio.wait(tasks, timeout=_SWITCH_LIMIT)
 
     # --- one connection -------------------------------------------------------------------------
 

@@ -140,7 +140,11 @@ def _text(size: int) -> tuple[_Parse, _Build]:
             raise MalformedInput(f"{where} is not UTF-8") from None
 
     def build(value: object, where: str) -> Item:
-        return cast("bytes", check(cast("str", value).encode(), where))
+        try:
+            raw = cast("str", value).encode()
+        except UnicodeEncodeError:
+            raise MalformedInput(f"{where} is not Unicode text") from None
+        return cast("bytes", check(raw, where))
 
     return parse, build
 

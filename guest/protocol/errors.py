@@ -13,10 +13,19 @@ _MAX_SHOWN = 120
 
 def shown(value: object) -> str:
     """Return foreign `value` as short, escaped, single-line text (bytes as hex)."""
-    text = "0x" + value.hex() if isinstance(value, bytes | bytearray) else str(value)
-    text = text.encode("ascii", "backslashreplace").decode("ascii")
-    text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    if isinstance(value, bytes | bytearray):
+        text = "0x" + value[:_MAX_SHOWN].hex()
+    elif isinstance(value, int) and value.bit_length() > 8 * _MAX_SHOWN:
+        text = f"an integer of {value.bit_length()} bits"  # str() of a huge one raises ValueError
+    else:
+        text = _one_line(str(value))
     return text if len(text) <= _MAX_SHOWN else text[: _MAX_SHOWN - 3] + "..."
+
+
+def _one_line(text: str) -> str:
+    """Return printable ASCII: what could end a line or steer a terminal is escaped."""
+    text = text.encode("ascii", "backslashreplace").decode("ascii")
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 class Reason(StrEnum):
@@ -122,7 +131,7 @@ class ReplicatoorError(Exception):
             line += f"; expected {shown(expected)}"
         if mend:
             line += f". {mend}"
-        super().__init__(line)
+        super().__init__(_one_line(line))
 
     @property
     def fatal(self) -> bool:

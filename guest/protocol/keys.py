@@ -41,9 +41,9 @@ class EpochKeys:
     __slots__ = ("_epoch_key", "_prk", "_root_k256", "addresses", "epoch", "secret")
 
     def __init__(self, network_id: Bytes32, epoch: int, secret: Secret) -> None:
-        """Derive from `secret`, exactly 32 bytes; raises ValueError for another size."""
-        if len(secret) != SECRET_SIZE:
-            raise ValueError("an epoch's secret has 32 bytes")
+        """Derive from `secret`, exactly 32 bytes like `network_id`; else raises ValueError."""
+        if len(secret) != SECRET_SIZE or len(network_id) != SECRET_SIZE:
+            raise ValueError("an epoch's secret and a networkId have 32 bytes each")
         self.epoch = epoch
         self.secret = secret
         self._prk = hkdf_extract(sha256(b"replicatoor/1" + network_id), secret)
@@ -82,4 +82,6 @@ class EpochKeys:
 
 
 def _info(label: str, parts: tuple[bytes, ...]) -> bytes:
+    if "\0" in label:
+        raise ValueError("a label ends at its first zero byte")
     return label.encode() + b"\0" + b"".join(len(p).to_bytes(4, "big") + p for p in parts)

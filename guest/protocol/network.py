@@ -14,6 +14,7 @@ from guest.protocol.errors import Misconfigured, Reason
 from guest.protocol.sizes import ZERO_ADDRESS, Address, Bytes32
 
 MAX_NETWORK_FILE = 16 * 1024
+_VERSION = 1
 _ETHEREUM_MAINNET = 1
 _Choice = TypeVar("_Choice", bound=StrEnum)
 _MAX_VIEW_AGE = 3600
@@ -103,12 +104,11 @@ def parse(text: bytes) -> Network:
     if len(text) > MAX_NETWORK_FILE:
         raise _bad("is too large", len(text), f"<= {MAX_NETWORK_FILE} bytes")
     try:
-        content = json.loads(text, object_pairs_hook=_once)
+        content = json.loads(text.decode(), object_pairs_hook=_once)
     except (ValueError, RecursionError):
         raise _bad("is not JSON", None, "one JSON object with unique members") from None
     members = _object(content, "the file", _MEMBERS)
-    if members["version"] != 1 or isinstance(members["version"], bool):
-        raise _bad("has an unknown version", members["version"], 1)
+    _integer(members, "version", _VERSION, _VERSION + 1)
     tcb = _object(members["tcb"], "tcb", _TCB_MEMBERS)
     network = Network(
         network_id=_hex(members, "networkId", 32),
@@ -135,7 +135,7 @@ def parse(text: bytes) -> Network:
 def render(network: Network) -> bytes:
     """Return the one canonical text of a network file."""
     content = {
-        "version": 1,
+        "version": _VERSION,
         "networkId": "0x" + network.network_id.hex(),
         "kind": network.kind.value,
         "chainId": network.chain_id,
@@ -173,8 +173,9 @@ def _check_whole(network: Network) -> None:
     unknown = set(network.tcb.statuses) - _KNOWN_STATUSES
     if unknown or not network.tcb.statuses:
         raise _bad("names unusable TCB statuses", sorted(unknown), sorted(_KNOWN_STATUSES))
-    if network.contract == ZERO_ADDRESS or network.network_id == bytes(32):
-        raise _bad("has a zero contract or networkId", None, None)
+    required = (network.contract, network.network_id, network.code_hash, network.attestation_root)
+    if not all(any(value) for value in required):
+        raise _bad("has a zero contract, networkId, codeHash or attestationRoot", None, None)
 
 
 def _bad(what: str, got: object, expected: object) -> Misconfigured:

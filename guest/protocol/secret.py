@@ -19,7 +19,9 @@ class Secret:
     __slots__ = ("_value",)
 
     def __init__(self, value: bytes | bytearray) -> None:
-        """Take a copy of `value`."""
+        """Take a copy of `value`; a number, of which bytearray makes zeros, raises TypeError."""
+        if not isinstance(value, bytes | bytearray):
+            raise TypeError("a Secret is made from bytes")
         self._value = bytearray(value)
 
     def expose(self) -> bytes:
