@@ -32,6 +32,7 @@ from guest.protocol.keys import EpochKeys
 from guest.protocol.link import (
     VERSION,
     FromHost,
+    GenesisFound,
     HandedOver,
     HeadSeen,
     Hello,
@@ -179,7 +180,7 @@ class Node:
                 if self._phase is None:
                     raise ProtocolViolation(f"{type(message).__name__} before the welcome")
                 effects = self._phase.on_message(message, at)
-                if isinstance(message, Newcomer | HandedOver | Stale):
+                if isinstance(message, Newcomer | HandedOver | GenesisFound | Stale):
                     self._prompted = True
                 return effects
 
