@@ -146,7 +146,8 @@ class ViewFetcher:
         moved = ""
         for attempt in range(_TRIES):
             if attempt:
-                await self._sleep(_PAUSE * (1 + self._jitter()) * attempt)
+                pause = _PAUSE * (1 + self._jitter()) * attempt
+                await self._sleep(pause)  # waits: 1.5 s at most
             try:
                 return await self._fetch(need, self._recent_header if attempt == 0 else _nothing)
             except _Moved as e:
@@ -183,7 +184,7 @@ class ViewFetcher:
         """Ask which blocks are newest and final, or the witness and then the node for its blocks."""
         tags, said = ["latest", "finalized"], None
         if self._witness is not None:
-            said = await self._witness()
+            said = await self._witness()  # waits: the witness's client has a limit
             word = said.statement
             tags = [to_quantity(word.number), to_quantity(word.finalized_number)]
         answers = await self._node.batch([_block_call(tag) for tag in tags[: 1 + with_final]])

@@ -72,13 +72,14 @@ class WitnessClient:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self.close()
+        await self.close()  # waits: close() has a limit
 
     async def close(self) -> None:
         """Close the HTTP session."""
         session, self._session = self._session, None
         if session is not None:
-            await session.close()
+            async with asyncio.timeout(self._timeout):
+                await session.close()
 
     async def __call__(self) -> WitnessStatement:
         """Return the latest statement; raises `Unavailable`."""
@@ -101,7 +102,9 @@ class WitnessClient:
     async def _get(self) -> tuple[int, bytes]:
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                trust_env=False, cookie_jar=aiohttp.DummyCookieJar()
+                timeout=aiohttp.ClientTimeout(total=self._timeout),
+                trust_env=False,
+                cookie_jar=aiohttp.DummyCookieJar(),
             )
         async with self._session.get(self._url, allow_redirects=False) as response:
             text = bytearray()

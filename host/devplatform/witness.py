@@ -38,6 +38,8 @@ from host.chain.proofs import header_rlp
 from host.chain.rpc import Call, Node, RpcClient, RpcError
 from host.chain.statements import PATH, render
 
+_TIMEOUT = 5.0
+"""Seconds to start and to stop the service."""
 _FRESH = 0.1
 """Seconds for which one answer serves all who ask at once."""
 
@@ -94,7 +96,8 @@ class HeaderWitness:
 
     async def statement(self) -> WitnessStatement:
         """Return a statement of now; raises `Unavailable` or `MalformedInput`."""
-        async with self._lock:  # who comes together is answered together
+        # Who comes together is answered together.
+        async with self._lock:  # waits: its holder waits for the RPC client, which has limits
             now = self._clock()
             if self._latest is None or now - self._asked_at > _FRESH:
                 self._latest = await self._ask()
@@ -181,21 +184,23 @@ async def serve(options: Options, stop: asyncio.Event) -> None:
     host, _, port = options.listen.rpartition(":")
     if not host or not port.isdecimal() or int(port) > 65535:
         raise Misconfigured("bad address to listen at", got=options.listen, expected="HOST:PORT")
-    async with AsyncExitStack() as stack:
-        node = await stack.enter_async_context(RpcClient(options.rpc, chain_id=options.chain_id))
+    async with AsyncExitStack() as stack:  # waits: what is pushed on it has limits
+        node = RpcClient(options.rpc, chain_id=options.chain_id)
+        stack.push_async_callback(node.close)
         witness = HeaderWitness(node, options.chain_id, key)
         await witness.statement()  # a wrong node or chain shows before anyone waits for us
-        runner = web.AppRunner(application(witness), access_log=None)
-        await runner.setup()
-        stack.push_async_callback(runner.cleanup)
-        await web.TCPSite(runner, host, int(port)).start()
+        runner = web.AppRunner(application(witness), access_log=None, shutdown_timeout=_TIMEOUT)
+        async with asyncio.timeout(_TIMEOUT):
+            await runner.setup()
+            stack.push_async_callback(runner.cleanup)
+            await web.TCPSite(runner, host, int(port)).start()
         url = f"http://{host}:{runner.addresses[0][1]}"
         ready = {"witness": to_data(witness.address), "url": url}
         sys.stdout.write(json.dumps(ready) + "\n")
         sys.stdout.flush()
         if options.tick:
             await keep_ticking(node, options.tick, stop=stop)
-        await stop.wait()
+        await stop.wait()  # waits: this service runs until it is told to stop
 
 
 def main() -> int:
