@@ -16,6 +16,7 @@ from host.chain.proofs import ViewFetcher
 from host.chain.rpc import RpcClient
 from host.chain.scanner import Scanner
 from host.chain.sender import Sender
+from host.chain.statements import WitnessClient
 from host.chain.wallet import Wallet, from_key_file, from_keystore, from_text
 from host.collateral import CollateralSource
 from host.config import Config
@@ -62,6 +63,12 @@ async def run(config: Config) -> None:
             sender = Sender(rpc, wallet, ledger, network.chain_id, standing.is_done)
         else:
             logging.getLogger(__name__).warning("no gas key: dry run, nothing will be sent")
+        witness = None
+        if config.witness_url:
+            witness = await stack.enter_async_context(WitnessClient(config.witness_url))
+        views = ViewFetcher(
+            rpc, network.contract, recent_header=scanner.recent_header, witness=witness
+        )
         relay = RelayClient(config.relays)
         stack.push_async_callback(relay.close)
         service = Service(
@@ -69,7 +76,7 @@ async def run(config: Config) -> None:
             rpc,
             scanner,
             sender,
-            ViewFetcher(rpc, network.contract, recent_header=scanner.recent_header),
+            views,
             relay,
             Archive(config.data_dir / "documents"),
             CollateralSource(session, config.collateral_url),

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from guest.protocol.errors import Unavailable
 from guest.protocol.network import Kind, Network, TcbPolicy, Trust
-from guest.protocol.primitives import keccak256
+from guest.protocol.primitives import keccak256, secp256k1_address
 from guest.protocol.secret import Secret
 from guest.protocol.sizes import ZERO_ADDRESS
 from host.chain.hexdata import Json, fixed, members, to_data
@@ -43,7 +43,7 @@ class Shape:
     nodes: int = 5
     block_time: float = 1.0
     slots_in_an_epoch: int = 1
-    trust: Trust = Trust.UNVERIFIED
+    trust: Trust = Trust.WITNESSED
     history: bool = False
     rpc_url: str | None = None
 
@@ -142,9 +142,7 @@ def make_node(directory: Path, index: int) -> LocalNode:
     place = directory / f"node{index}"
     place.mkdir(mode=0o700, parents=True)
     key = Secret(hashlib.sha256(f"Replicatoor local chain, gas key {index}".encode()).digest())
-    path = place / "gas.key"
-    path.touch(mode=0o600)
-    path.write_text(key.expose().hex() + "\n")
+    _write_key(place / "gas.key", key)
     return LocalNode(index, place, key, Wallet(key).address)
 
 
@@ -180,9 +178,41 @@ async def launch(shape: Shape, directory: Path, stack: contextlib.AsyncExitStack
         network.nodes.append(node)
         await rpc.call("anvil_setBalance", to_data(node.address), hex(FUNDS))
     await _deploy(network, registers)
+    if shape.trust is Trust.WITNESSED or not shape.block_time:
+        await _start_witness(network)
     ready = members(json.loads(await announced(processes, "platform")), "the platform's word")
     network.collateral_url = str(ready["collateral"])
     return network
+
+
+async def _start_witness(network: LocalNetwork) -> None:
+    """Start the header witness; on a chain without a beat it also mines when nobody else does."""
+    shape = network.shape
+    idle = 0.0 if shape.block_time else network.network.max_view_age / 4
+    network.processes.start_module(
+        "witness",
+        "host.devplatform.witness",
+        "--rpc",
+        network.rpc_url,
+        "--key-file",
+        str(network.directory / "witness.key"),
+        "--tick",
+        f"{idle:g}",
+    )
+    ready = members(json.loads(await announced(network.processes, "witness")), "its word")
+    if shape.trust is Trust.WITNESSED:
+        network.witness_url = str(ready["url"])
+
+
+def _witness_key(directory: Path) -> Secret:
+    key = Secret(hashlib.sha256(b"Replicatoor local chain, header witness").digest())
+    _write_key(directory / "witness.key", key)
+    return key
+
+
+def _write_key(path: Path, key: Secret) -> None:
+    path.touch(mode=0o600)
+    path.write_text(key.expose().hex() + "\n")
 
 
 def _make_fresh(directory: Path) -> None:
@@ -237,7 +267,7 @@ async def _deploy(network: LocalNetwork, registers: Path) -> None:
         notice=60,
         notice_floor=60,
         trust=shape.trust,
-        witness=ZERO_ADDRESS,
+        witness=secp256k1_address(_witness_key(network.directory)),
         max_view_age=max(60, int(25 * shape.block_time)),
         tcb=TcbPolicy(("UpToDate",), (), 0),
     )
