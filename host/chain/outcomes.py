@@ -21,6 +21,8 @@ class ActionOutcome:
     block_number: int | None
     gas_used: int | None
     detail: str
+    verdict: State | None = None
+    """How it will end once its block is final, if not well: mined, but reverted or cancelled."""
 
 
 def outcome_of(action: Action) -> ActionOutcome:
@@ -33,6 +35,7 @@ def outcome_of(action: Action) -> ActionOutcome:
         action.block.number if action.block else None,
         action.gas_used,
         action.detail,
+        action.verdict,
     )
 
 
@@ -56,7 +59,7 @@ class OutcomeQueue:
         """Wait for the next outcome and take it."""
         while not self._latest:
             self._filled.clear()
-            await self._filled.wait()
+            await self._filled.wait()  # waits: its caller has nothing else to do
         return self.take_nowait()
 
     def take_nowait(self) -> ActionOutcome:

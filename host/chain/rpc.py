@@ -142,13 +142,14 @@ class RpcClient:
     async def __aexit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
-        await self.close()
+        await self.close()  # waits: `close` bounds itself
 
     async def close(self) -> None:
         """Close the HTTP session; a later call would open a new one."""
         session, self._session = self._session, None
         if session is not None:
-            await session.close()
+            async with asyncio.timeout(self._timeout):
+                await session.close()
 
     async def call(self, method: str, *params: Json) -> Json:
         """Make one call and return its result."""
@@ -219,7 +220,10 @@ class RpcClient:
     async def _post(self, body: bytes) -> tuple[int, bytes]:
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                connector=self._connector(), trust_env=False, cookie_jar=aiohttp.DummyCookieJar()
+                connector=self._connector(),
+                timeout=aiohttp.ClientTimeout(total=self._timeout),
+                trust_env=False,
+                cookie_jar=aiohttp.DummyCookieJar(),
             )
         async with self._session.post(
             self._url,

@@ -54,7 +54,8 @@ class RelayClient:
         """Close the connections."""
         session, self._session = self._session, None
         if session is not None:
-            await session.close()
+            async with asyncio.timeout(_EXCHANGE_SECONDS):
+                await session.close()
 
     async def publish(self, document: bytes) -> int:
         """Give `document` to every relay at once; return how many took it.
@@ -102,7 +103,7 @@ class RelayClient:
             ) as response:
                 if response.status != 200:
                     raise Unavailable(f"{origin} takes no subscribers", got=response.status)
-                async for line in response.content:
+                async for line in response.content:  # waits: sock_read ends a silence
                     found = _EVENT.fullmatch(line)
                     if found is not None:
                         yield bytes.fromhex(found[1].decode())
@@ -151,6 +152,7 @@ class RelayClient:
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 connector=self._connector(),
+                timeout=aiohttp.ClientTimeout(total=_EXCHANGE_SECONDS),
                 trust_env=False,
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,

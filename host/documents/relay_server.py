@@ -30,6 +30,7 @@ PUSHES_AT_ONCE = 200
 PUSHES_A_SECOND = 5.0
 """Per sender's address. Beyond it one sender could push everyone else's documents out."""
 
+_START_SECONDS = 10.0
 _READ_SECONDS = 10.0
 _WRITE_SECONDS = 10.0
 _FIRST_REQUEST_SECONDS = 15.0
@@ -71,7 +72,8 @@ class RelayServer:
         """Listen on host:port (0: a free one) and return the port; OSError if it is taken."""
         await self._prepare()
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(self._connection, host, port)
+        async with asyncio.timeout(_START_SECONDS):
+            self._server = await loop.create_server(self._connection, host, port)
         bound: int = self._server.sockets[0].getsockname()[1]
         return bound
 
@@ -79,7 +81,8 @@ class RelayServer:
         """Listen on a unix socket."""
         await self._prepare()
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_unix_server(self._connection, path)
+        async with asyncio.timeout(_START_SECONDS):
+            self._server = await loop.create_unix_server(self._connection, path)
 
     async def close(self) -> None:
         """Stop listening and end all connections."""
@@ -88,7 +91,8 @@ class RelayServer:
         if self._server is not None:
             self._server.close()
         if self._runner is not None:
-            await self._runner.cleanup()
+            async with asyncio.timeout(_START_SECONDS):
+                await self._runner.cleanup()
 
     async def _prepare(self) -> None:
         app = web.Application(client_max_size=MAX_DOCUMENT, middlewares=[self._noting_use()])
@@ -105,7 +109,8 @@ class RelayServer:
             auto_decompress=False,
             shutdown_timeout=1.0,
         )
-        await self._runner.setup()
+        async with asyncio.timeout(_START_SECONDS):
+            await self._runner.setup()
 
     def _connection(self) -> asyncio.Protocol:
         """Make the protocol of a new connection, or one that hangs up when there are too many."""
@@ -131,7 +136,7 @@ class RelayServer:
             timer = self._unused.pop(request.protocol, None)
             if timer is not None:
                 timer.cancel()
-            return await handler(request)
+            return await handler(request)  # waits: each handler bounds its own reads and writes
 
         return note
 
@@ -179,7 +184,8 @@ class RelayServer:
             headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"}
         )
         try:
-            await response.prepare(request)
+            async with asyncio.timeout(_WRITE_SECONDS):
+                await response.prepare(request)
             while queue in self._subscribers:
                 await self._write_next(response, queue)
         except (TimeoutError, ConnectionError):
