@@ -179,6 +179,18 @@ def test_every_fact_that_the_contract_wrote_is_proven_as_it_says_itself(start_an
     live(start_anvil("--hardfork", "osaka", "--slots-in-an-epoch", "1"), story)
 
 
+def test_a_fact_that_was_written_and_taken_back_is_proven_absent(start_anvil: Start) -> None:
+    async def story(contract: LiveContract) -> None:
+        await contract.deploy()
+        await contract.send("proposeMeasurement", IMAGE, bytes(32))
+        index = (await read(contract, await fetch(contract))).newest.measurement(IMAGE).index
+        assert (await read(contract, await fetch(contract))).newest.allowed(index)
+        await contract.send("removeMeasurement", IMAGE)
+        assert not (await read(contract, await fetch(contract))).newest.allowed(index)
+
+    live(start_anvil("--hardfork", "osaka", "--slots-in-an-epoch", "1"), story)
+
+
 @pytest.mark.parametrize("fork", ["shanghai", "cancun", "prague", "osaka"])
 def test_the_headers_of_a_node_of_any_fork_hash_to_their_hashes(
     start_anvil: Start, fork: str

@@ -135,7 +135,7 @@ def test_a_leaf_that_is_no_canonical_storage_value_is_refused(leaf: bytes) -> No
 
 
 def test_a_zero_that_a_node_kept_in_the_trie_proves_zero() -> None:
-    # anvil 1.7.1 leaves one behind where a slot was only read; a mined root holds none.
+    # anvil 1.7.1 does; Ethereum deletes what is zero.
     storage = Trie().set(keccak256(SLOTS[0]), b"\x80").set(keccak256(SLOTS[1]), b"\x07")
     block = replace(
         forged(rlp.encode([b"", b"", storage.root, HASH])), slots={SLOTS[0]: 0}, storage=storage
