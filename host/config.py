@@ -37,6 +37,7 @@ SETTINGS = (
     Setting("KEYSTORE_FILE", "", "A Web3 secret storage (v3) file with the gas key."),
     Setting("KEYSTORE_PASSWORD_FILE", "", "The keystore's password, in a file (mode 0600)."),
     Setting("PRIVKEY", "", "The gas key in hex. Prefer a file: the environment is easily read."),
+    Setting("GUEST_COMMAND", "", "Starts the guest, and again when it has to join as new."),
     Setting("BOOTSTRAP", "0", "1 if this node may bootstrap the network; needs the owner's key."),
 )
 
@@ -56,6 +57,7 @@ class Config:
     key_file: Path | None
     keystore: tuple[Path, Path] | None
     privkey: str
+    guest_command: str
     bootstrap: bool
 
     def __repr__(self) -> str:
@@ -91,6 +93,7 @@ def parse(environment: Mapping[str, str]) -> Config:
         key_file=Path(values["KEY_FILE"]) if values["KEY_FILE"] else None,
         keystore=keystore,
         privkey=values["PRIVKEY"],
+        guest_command=values["GUEST_COMMAND"],
         bootstrap=values["BOOTSTRAP"] == "1",
     )
 

@@ -27,6 +27,7 @@ from host.documents.archive import Archive
 from host.documents.relay import RelayClient
 from host.guest_desk import Desk, GuestDesk, Views
 from host.guest_link import GuestLink
+from host.guest_process import GuestProcess
 from host.roster import Pending, Roster
 from host.standing import Standing
 
@@ -88,6 +89,10 @@ class Service:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._follow())
                 group.create_task(self._repeat_head())
+                if self._config.guest_command:
+                    log = self._config.data_dir / "guest.log"
+                    guest = GuestProcess(self._config.guest_command, log, lambda: self._link.up)
+                    group.create_task(guest.run())
                 if self._sender is not None:
                     group.create_task(self._sender.run())
                     group.create_task(self._outcomes(self._sender))
