@@ -141,7 +141,8 @@ class Joiner:
         if isinstance(message, CollateralFound):
             return self._register(message)
         if isinstance(message, HandedOver):
-            self._offers.append(message)
+            if message not in self._offers:  # a host that scans again tells old news
+                self._offers.append(message)
             return []
         if isinstance(message, Stale):
             return self._stale(message.key)

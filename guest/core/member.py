@@ -8,7 +8,7 @@ reorg the same one is signed again under a new view.
 from collections import OrderedDict
 from dataclasses import dataclass, replace
 
-from guest.chain.layout import NodeRecord, Status, Wanted
+from guest.chain.layout import MeasurementState, NodeRecord, Status, Wanted
 from guest.chain.view import ChainView
 from guest.core.admission import own_standing, require_giver, require_receiver
 from guest.core.effects import Effect, Exit, Refusing, Say
@@ -18,7 +18,7 @@ from guest.core.phase import Ask, Context, Standpoint
 from guest.evidence.attestation import AttestedRegistration, verify_registration
 from guest.protocol import document as document_format
 from guest.protocol.digests import digest, document_hash
-from guest.protocol.errors import MalformedInput, ProtocolViolation, Reason, Refused
+from guest.protocol.errors import FATAL, MalformedInput, ProtocolViolation, Reason, Refused
 from guest.protocol.keys import EpochKeys
 from guest.protocol.link import (
     MAX_BATCH,
@@ -59,8 +59,12 @@ _OVER = {
     Status.UNCONFIRMED: Reason.REGISTRATION_EXPIRED,
     Status.FAILED: Reason.TOO_MANY_REJECTS,
 }
+_UNDONE = (Status.PENDING, Status.ONBOARDED)
+"""Where a reorg may put a member back, and from where only its old Confirm leads on."""
 PASSING = (Reason.NOT_YET_FINAL, Reason.MEASUREMENT_NOT_ALLOWED)
 """Refusals that the next view may lift: the newcomer is kept."""
+OF_THE_MOMENT = frozenset({*PASSING, Reason.NOT_PENDING, Reason.NOT_ACTIVE, Reason.TIMEOUT})
+"""Refusals that say nothing against the document: after a rejection or a reorg it may be offered."""
 PATIENCE = 3600
 """Seconds for which a newcomer that may not receive yet is kept."""
 
@@ -136,8 +140,13 @@ class Member:
         self._record = mine
         self._forget_old(view.newest.header.timestamp)
         if mine.status in _OVER:
-            detail = f"this node is {mine.status.name}; it has to join as new"
-            return [Exit(_OVER[mine.status], detail, True)]
+            reason = _OVER[mine.status]
+            rejoin = reason not in FATAL
+            mend = "it has to join as new" if rejoin else "it may not come back by itself"
+            return [Exit(reason, f"this node is {mine.status.name}; {mend}", rejoin)]
+        if mine.status in _UNDONE and view.newest.header.timestamp > mine.until:
+            detail = "a reorg undid our confirmation and the hour is past"
+            return [Exit(Reason.REGISTRATION_EXPIRED, detail, True)]
         effects = self._renew(view, mine) + self._leave(mine)
         try:
             standing = own_standing(view, self._identity.address, self._context.measurement)
@@ -212,6 +221,8 @@ class Member:
             waiting = self._waiting.get(node)
             if waiting is None or view.newest.node(node).status is Status.NONE:
                 continue  # not mined yet, or taken back by a reorg
+            if waiting.claim.measurement_id not in asked.newest.measurements:
+                continue  # another document came in between, of an image this view does not prove
             try:
                 newcomer = verify_registration(
                     waiting.document,
@@ -219,6 +230,8 @@ class Member:
                     now=view.newest.header.timestamp,
                 )
                 record = require_receiver(view, newcomer, self._identity.address)
+                known = (node, record.attempt) in self._answers
+                item = None if known else self._seal(newcomer, record.attempt)
             except (Refused, MalformedInput) as refusal:
                 if refusal.reason not in PASSING:
                     del self._waiting[node]
@@ -226,8 +239,8 @@ class Member:
                     effects += _turn(waiting, reason, str(refusal))
                 continue
             del self._waiting[node]
-            if (node, record.attempt) not in self._answers:
-                fresh.append(self._seal(newcomer, record.attempt))
+            if item is not None:
+                fresh.append(item)
         for key, items in self._stale_answers(view, asked).items():
             effects.append(self._post(view, key, items, again=True))
         if fresh:
@@ -260,7 +273,8 @@ class Member:
             if applies:
                 groups.setdefault(answer.key, []).append(answer.item)
             elif record.status is not Status.NONE:
-                del self._answers[(node, attempt)]
+                # Kept: a later reorg may ask for this very ciphertext again.
+                self._answers[(node, attempt)] = replace(answer, stale=False)
         return groups
 
     def _post(self, view: ChainView, key: str, items: list[OnboardItem], *, again: bool) -> Effect:
@@ -300,7 +314,12 @@ class Member:
     def _renew(self, view: ChainView, mine: NodeRecord) -> list[Effect]:
         """Renew at half-life, also after a lapse, while the status still says Active."""
         header = view.newest.header
-        due = mine.status is Status.ACTIVE and mine.until - header.timestamp < HALF_LEASE
+        image = view.newest.measurement(self._context.measurement).state
+        due = (
+            mine.status is Status.ACTIVE
+            and image is MeasurementState.ALLOWED  # the contract refuses any other
+            and mine.until - header.timestamp < HALF_LEASE
+        )
         key = f"renew/{self._identity.address.hex()}/{mine.until}"
         if not due:
             self._renewing = ""
@@ -351,5 +370,6 @@ def _group_key(items: list[OnboardItem]) -> str:
 
 
 def _turn(waiting: Waiting, reason: Reason, detail: str) -> list[Effect]:
-    turned = Turned(document_hash(waiting.document), str(reason), True)
+    final = reason not in OF_THE_MOMENT
+    turned = Turned(document_hash(waiting.document), str(reason), final)
     return [Refusing(reason, detail), Say(turned)]

@@ -122,6 +122,10 @@ class Node:
         if self.exited:
             raise ProtocolViolation("the node has exited", got=type(event).__name__)
         effects = self._dispatch(event)
+        for position, effect in enumerate(effects):
+            if isinstance(effect, Exit):
+                self.exited = True
+                return tuple(effects[: position + 1])
         effects += self._stale_view(event.at)
         effects += self._advance()
         effects += self._request_view(event.at)
@@ -130,7 +134,6 @@ class Node:
         for effect in effects:
             if isinstance(effect, Say) and isinstance(effect.message, _POSTS):
                 self._remember(effect.message)
-        self.exited = any(isinstance(effect, Exit) for effect in effects)
         return tuple(effects)
 
     def _dispatch(self, event: Event) -> list[Effect]:
@@ -179,6 +182,8 @@ class Node:
             case _:
                 if self._phase is None:
                     raise ProtocolViolation(f"{type(message).__name__} before the welcome")
+                if self._awaits_seal:
+                    return []  # what matters of it, the member's first view will show
                 effects = self._phase.on_message(message, at)
                 if isinstance(message, Newcomer | HandedOver | GenesisFound | Stale):
                     self._prompted = True
@@ -205,7 +210,7 @@ class Node:
         phase = self._phase
         if phase is None or not self._linked or self._pending is not None:
             return []
-        if not self._prompted or at < self._not_before:
+        if not self._prompted or at < self._not_before or self._awaits_seal:
             return []
         ask = phase.ask()
         request = next(self._context.requests)
@@ -219,6 +224,8 @@ class Node:
         if pending is None or phase is None or pending.request != request:
             raise ProtocolViolation("a view that nobody asked for", got=request)
         self._pending = None
+        if self._awaits_seal:
+            return []
         if view is None:
             return self._try_again(at)
         try:
@@ -287,6 +294,15 @@ class Node:
         identity, keys, _ = phase.active
         self._sealing = _Sealing(identity, keys, phase.slot_value())
         return [Seal()]
+
+    @property
+    def _awaits_seal(self) -> bool:
+        """Whether the platform is sealing: the keys are the member's now, and nothing may wipe them.
+
+        A newcomer that heard in between that its registration is gone would start over, and the
+        member would then be built on wiped keys, from which anybody can derive an app's.
+        """
+        return self._sealing is not None and not isinstance(self._phase, Member)
 
     def _sealed(self) -> list[Effect]:
         sealing, phase = self._sealing, self._phase
