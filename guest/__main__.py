@@ -29,7 +29,7 @@ async def run(config: configuration.Config) -> int:
     kind, _, path = config.platform.partition(":")
     if kind != "unix" or not path:
         raise Misconfigured("the platform address is not usable", got=config.platform)
-    platform = await QuotingService.connect(path)
+    platform = await QuotingService.connect(path)  # waits: it has a limit of its own
     try:
         registers = await platform.registers()
         own = measurement_id(
@@ -42,11 +42,11 @@ async def run(config: configuration.Config) -> int:
         for stop in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(stop, running.cancel)
         try:
-            return await running  # waits: for the node's own end; every wait inside is bounded
+            return await running  # waits: until the node's own end
         except asyncio.CancelledError:
             return 0
     finally:
-        await platform.close()
+        await platform.close()  # waits: it has a limit of its own
 
 
 def main() -> int:

@@ -105,7 +105,7 @@ class Runtime:
         finally:
             for task in self._tasks:
                 task.cancel()
-            await self._apps.close()
+            await self._apps.close()  # waits: it has a limit of its own
             if self._link is not None:
                 self._link.close()
             if self._record is not None:
@@ -151,7 +151,7 @@ class Runtime:
                 await self._apps.open(keys)
                 self._say("apps are served")
             case CloseApps(reason):
-                await self._apps.close()
+                await self._apps.close()  # waits: it has a limit of its own
                 self._say(f"apps are not served: {reason}")
             case WakeAt(at):
                 self._wake_at = min(self._wake_at, at)
@@ -173,7 +173,7 @@ class Runtime:
                 self._link = link
                 await self._put(LinkUp(self._clock()))
                 while True:
-                    message = await link.receive()
+                    message = await link.receive()  # waits: it has a limit of its own
                     pauses.reset()
                     await self._put(HostSaid(self._clock(), message))
             except (Unavailable, MalformedInput) as error:
@@ -194,7 +194,7 @@ class Runtime:
             self._link.close()
 
     async def _put(self, event: Event) -> None:
-        await self._events.put(event)  # waits: bounded by the loop, which always takes the next
+        await self._events.put(event)  # waits: the loop always takes the next
 
     # --- the platform ---------------------------------------------------------------------------
 

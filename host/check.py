@@ -132,7 +132,7 @@ async def _funds(rpc: RpcClient, config: Config) -> str:
 
 
 async def _reachable(session: aiohttp.ClientSession, url: str) -> str:
-    async with session.get(url) as answer:
+    async with asyncio.timeout(LIMIT), session.get(url) as answer:
         return f"{Path(url).name} answers ({answer.status})"
 
 

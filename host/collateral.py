@@ -78,7 +78,7 @@ class CollateralSource:
         if len(fmspc) != 6 or authority not in _AUTHORITIES:
             raise Unavailable("no such platform family", got=f"{fmspc.hex()} {authority}")
         family = Family(fmspc.hex(), authority)
-        async with self._turn:
+        async with self._turn:  # waits: whoever holds it has a limit
             made, data = self._cache.get(family, (0.0, b""))
             if data and self._clock() - made < MAX_AGE:
                 return data

@@ -26,6 +26,7 @@ from host.service import Service, prepare
 from host.standing import Standing
 
 NO_SENDER = bytes(20)
+HTTP_LIMIT = 30.0
 DATABASE = "host.sqlite"
 
 
@@ -45,9 +46,11 @@ async def run(config: Config) -> None:
     prepare(config.data_dir)
     wallet = wallet_of(config)
     network = config.network
-    async with contextlib.AsyncExitStack() as stack:
-        rpc = await stack.enter_async_context(RpcClient(config.rpc_url, chain_id=network.chain_id))
-        session = await stack.enter_async_context(aiohttp.ClientSession())
+    async with contextlib.AsyncExitStack() as stack:  # waits: what it closes has limits
+        rpc = RpcClient(config.rpc_url, chain_id=network.chain_id)
+        stack.push_async_callback(rpc.close)
+        session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=HTTP_LIMIT))
+        stack.push_async_callback(session.close)
         first = members(await rpc.call("eth_getBlockByNumber", "0x0", False), "block 0")
         identity = Identity(
             network.chain_id,
@@ -65,7 +68,8 @@ async def run(config: Config) -> None:
             logging.getLogger(__name__).warning("no gas key: dry run, nothing will be sent")
         witness = None
         if config.witness_url:
-            witness = await stack.enter_async_context(WitnessClient(config.witness_url))
+            witness = WitnessClient(config.witness_url)
+            stack.push_async_callback(witness.close)
         views = ViewFetcher(
             rpc, network.contract, recent_header=scanner.recent_header, witness=witness
         )
@@ -104,7 +108,7 @@ async def _until_stopped(config: Config) -> int:
     for stop in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(stop, running.cancel)
     try:
-        await running  # waits: a daemon ends by signal or fault
+        await running  # waits: until a signal or a fault
     except asyncio.CancelledError:
         return 0
     return 1

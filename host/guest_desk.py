@@ -49,6 +49,8 @@ MAX_TURNED = 4096
 MAX_REMEMBERED = 512
 """Answers of others kept for a guest whose address we may learn only after the event."""
 MAX_TASKS = 32
+ANSWER_LIMIT = 55.0
+"""Seconds for an answer: below the 60 after which the guest gives the request up."""
 
 
 class Views(Protocol):
@@ -182,10 +184,12 @@ class GuestDesk:
                     answer = View(request.request, await self._desk.views.fetch(request))
                 case NeedCollateral():
                     answer = CollateralFound(request.request, b"")
-                    found = await self._desk.collateral(request.fmspc, request.ca)
+                    async with asyncio.timeout(ANSWER_LIMIT):
+                        found = await self._desk.collateral(request.fmspc, request.ca)
                     answer = CollateralFound(request.request, found)
                 case NeedGenesis():
-                    found = await self._desk.document(request.document_hash)
+                    async with asyncio.timeout(ANSWER_LIMIT):
+                        found = await self._desk.document(request.document_hash)
                     answer = GenesisFound(request.request, found)
         except (ReplicatoorError, TimeoutError) as error:
             _LOG.warning("%s: %s", type(request).__name__, error)
@@ -204,7 +208,7 @@ class GuestDesk:
             self.node = post.message.node
             await self._desk.publish(post.document)
         if isinstance(post, PostOnboards):
-            await self._desk.answering(post)
+            await self._desk.answering(post)  # waits: node and relays have limits
         call = posts.call_of(post)
         if self._sender is None:
             self.dry.append(call.key)

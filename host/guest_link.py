@@ -46,7 +46,9 @@ class GuestLink:
         """Listen; raises `Misconfigured` where the path cannot be used."""
         try:
             self._path.unlink(missing_ok=True)  # a killed host leaves its socket behind
-            self._server = await asyncio.start_unix_server(self._serve, str(self._path))
+            self._server = await asyncio.start_unix_server(  # waits: a bind does not
+                self._serve, str(self._path)
+            )
             os.chmod(self._path, 0o600)  # noqa: PTH101 - the guest's user only
         except OSError as error:
             raise Misconfigured(
@@ -68,7 +70,7 @@ class GuestLink:
         writer = self._writer
         if writer is None:
             return
-        async with self._sending:
+        async with self._sending:  # waits: whoever holds it has a limit
             try:
                 writer.write(link.frame(message))
                 async with asyncio.timeout(WRITE_LIMIT):

@@ -87,13 +87,13 @@ class GuestProcess:
         self.boots += 1
         with self._log.open("ab") as log:
             try:
-                child = await asyncio.create_subprocess_exec(
+                child = await asyncio.create_subprocess_exec(  # waits: a fork and exec do not
                     *self._words, stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log, env={}
                 )
             except OSError as error:
                 raise Misconfigured("the guest cannot be started", got=error.strerror) from None
         try:
-            return await child.wait()  # waits: for the guest's own end
+            return await child.wait()  # waits: until the guest's own end
         except asyncio.CancelledError:
             await _stop(child)
             raise

@@ -78,7 +78,7 @@ class QuotingService:
         Whatever breaks an exchange midway, a cancellation included, ends the connection: an answer
         that comes late must never be taken for the answer to the next request.
         """
-        async with self._turn:
+        async with self._turn:  # waits: whoever holds it has a limit
             if self._lost:
                 raise PlatformLost("the quoting service is gone")
             complete = False
@@ -111,5 +111,5 @@ class QuotingService:
         raise await self._lose("the quoting service sent an unknown answer")
 
     async def _lose(self, what: str, got: str | None = None) -> PlatformLost:
-        await self.close()
+        await self.close()  # waits: it has a limit of its own
         return PlatformLost(what, got=got, mend="Restart the node: this is a reboot.")

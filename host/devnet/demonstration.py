@@ -114,7 +114,9 @@ async def prove(network: LocalNetwork, rows: list[Row]) -> Outcome:
             raise Unavailable(f"{row.node.name} is no member on the chain", got=address)
         if status.get("xPub") != "0x" + x_pub.hex() or status.get("epoch") != epoch:
             raise Unavailable(f"{row.node.name} has another epoch key", got=status.get("xPub"))
-        answer = await asyncio.to_thread(ask_key, row.node.app_socket)
+        answer = await asyncio.to_thread(
+            ask_key, row.node.app_socket
+        )  # waits: its socket has limits
         keys.add(answer.fingerprint)
         root = recovered_root(answer, network.network.network_id)
         if root != app_root:

@@ -153,7 +153,8 @@ async def launch(shape: Shape, directory: Path, stack: contextlib.AsyncExitStack
     port = free_port()
     rpc_url = f"http://127.0.0.1:{port}"
     processes.start("chain", _anvil(shape, port))
-    rpc = await stack.enter_async_context(RpcClient(rpc_url, chain_id=CHAIN_ID))
+    rpc = RpcClient(rpc_url, chain_id=CHAIN_ID)
+    stack.push_async_callback(rpc.close)
     network = LocalNetwork(shape, directory, processes, rpc_url, rpc)
     registers = directory / "registers.json"
     processes.start_module(

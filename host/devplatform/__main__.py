@@ -55,7 +55,7 @@ async def _serve(arguments: argparse.Namespace) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     ready: dict[str, str] = {}
-    async with AsyncExitStack() as stack:
+    async with AsyncExitStack() as stack:  # waits: closing listeners ends
         if "socket" in arguments:
             server = QuotingServer(
                 read_registers(arguments.registers),
@@ -71,7 +71,7 @@ async def _serve(arguments: argparse.Namespace) -> None:
             ready["collateral"] = await _listen(service, arguments.listen, stack)
         sys.stdout.write(json.dumps(ready) + "\n")
         sys.stdout.flush()
-        await stop.wait()
+        await stop.wait()  # waits: until a signal
 
 
 async def _listen(service: CollateralServer, address: str, stack: AsyncExitStack) -> str:
@@ -79,7 +79,7 @@ async def _listen(service: CollateralServer, address: str, stack: AsyncExitStack
     if not host or not port.isdecimal() or int(port) > 65535:
         raise Misconfigured("bad address to listen at", got=address, expected="HOST:PORT")
     runner = web.AppRunner(service.application(), access_log=None)
-    await runner.setup()
+    await runner.setup()  # waits: no network is involved
     stack.push_async_callback(runner.cleanup)
     site = web.TCPSite(runner, host, int(port))
     await site.start()

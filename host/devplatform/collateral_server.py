@@ -4,6 +4,7 @@ Everything is made anew for each request, dated by this service's clock, so that
 clock may be moved, since the chains of tests live in simulated days.
 """
 
+import asyncio
 import json
 import time
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from host.devplatform.tcbdata import Scenario, SimulatedCollateral, make_collate
 _SGX = "/sgx/certification/v4"
 _TDX = "/tdx/certification/v4"
 _MAX_BODY = 64
+_BODY_LIMIT = 5.0
 
 
 @dataclass(slots=True)
@@ -69,8 +71,9 @@ class CollateralServer:
     async def _set_clock(self, request: web.Request) -> web.Response:
         """Take the offset in seconds as the body, for example `86400`."""
         try:
-            self.offset = int(await request.text())
-        except ValueError:
+            async with asyncio.timeout(_BODY_LIMIT):
+                self.offset = int(await request.text())
+        except (ValueError, TimeoutError):
             raise web.HTTPBadRequest(text="expected a number of seconds\n") from None
         return web.Response(status=204)
 

@@ -67,7 +67,9 @@ class QuotingServer:
 
     async def listen(self, path: Path) -> asyncio.Server:
         """Start to listen at `path`."""
-        return await asyncio.start_unix_server(self._boot, path, limit=2 * MAX_FRAME)
+        return await asyncio.start_unix_server(  # waits: a bind does not
+            self._boot, path, limit=2 * MAX_FRAME
+        )
 
     async def _boot(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.boots += 1
@@ -84,8 +86,8 @@ class QuotingServer:
 
 async def _converse(boot: Boot, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     while True:
-        # The wait has no limit of its own: a guest may ask for its next quote in a year.
-        size = int.from_bytes(await reader.readexactly(4), "big")
+        head = await reader.readexactly(4)  # waits: a guest may ask for its next quote in a year
+        size = int.from_bytes(head, "big")
         if size > MAX_FRAME:
             raise MalformedInput("frame is too large", got=size, expected=f"<= {MAX_FRAME}")
         async with asyncio.timeout(_WRITE_LIMIT):

@@ -34,5 +34,5 @@ async def _serve(host: str, port: int, directory: Path | None) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await stop.wait()  # waits: a daemon ends by signal
-    await server.close()
+    await stop.wait()  # waits: until a signal
+    await server.close()  # waits: it ends connections, and waits for none

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import pytest
 
-REASON = re.compile(r"#\s*waits:\s*\S{3,}")
+REASON = re.compile(r"#\s*waits:\s*\S.{4,}")
 
 
 def words(text: str) -> frozenset[str]:
