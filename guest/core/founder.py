@@ -71,8 +71,7 @@ class Founder:
             rejected=(),
             genesis=True,
         )
-        several = len(self._candidates) > 1
-        return Ask(wanted, wanted if several else None, ANCHOR_DEPTH)
+        return Ask(wanted, wanted if self._candidates else None, ANCHOR_DEPTH)
 
     def on_view(self, view: ChainView, asked: Ask, at: float) -> list[Effect]:
         """Bootstrap if nobody has; recognise our own; step back for another's."""
@@ -179,6 +178,7 @@ class Founder:
 
     def _decided(self, view: ChainView) -> list[Effect]:
         genesis = view.newest.genesis().node
+        self._abandon_quote()
         for candidate in self._candidates:
             if candidate.identity.address != genesis:
                 continue
@@ -189,6 +189,9 @@ class Founder:
                 self._candidates.append(candidate)
                 self.active = (candidate.identity, candidate.keys, record)
                 self._note = "our bootstrap is proven"
+            return []
+        if self._candidates and not self._final_elsewhere(view):
+            self._note = "another node has bootstrapped; a reorg may still bring ours"
             return []
         self._wipe_candidates()
         self.outrun = True
@@ -207,6 +210,13 @@ class Founder:
             return True
         return view.finalised is not None and view.finalised.genesis().node == genesis
 
+    def _final_elsewhere(self, view: ChainView) -> bool:
+        """Whether no reorg can bring a candidate of ours any more."""
+        if view.finalised is None or view.finalised.head().epoch == 0:
+            return False
+        ours = {candidate.identity.address for candidate in self._candidates}
+        return view.finalised.genesis().node not in ours
+
     def _wipe_candidates(self) -> None:
         for candidate in self._candidates:
             candidate.identity.wipe()
@@ -214,10 +224,14 @@ class Founder:
         self._candidates.clear()
 
     def _drop(self, reason: Reason, detail: str) -> list[Effect]:
+        self._abandon_quote()
+        self._note = f"starting over: {detail}"
+        return [Refusing(reason, detail)]
+
+    def _abandon_quote(self) -> None:
+        """Forget the candidate in the making; nothing of it was signed or said."""
         if self._making is not None:
             self._making.wipe()
         if self._attesting is not None:
             self._attesting.identity.wipe()
         self._attesting = self._making = None
-        self._note = f"starting over: {detail}"
-        return [Refusing(reason, detail)]
