@@ -56,6 +56,7 @@ class LocalNode:
     directory: Path
     key: Secret
     address: bytes
+    rpc_url: str | None = None
     started: float = 0.0
     active_after: float | None = None
 
@@ -102,9 +103,15 @@ class LocalNetwork:
 
     def start_host(self, node: LocalNode) -> None:
         """Start a node's host process."""
+        self.processes.start_module(
+            f"{node.name}-host", "host", "run", environment=self.host_environment(node)
+        )
+
+    def host_environment(self, node: LocalNode) -> dict[str, str]:
+        """Return the settings of a node's host."""
         settings = {
             "NETWORK_FILE": str(self.directory / "network.json"),
-            "RPC_URL": self.shape.rpc_url or self.rpc_url,
+            "RPC_URL": node.rpc_url or self.shape.rpc_url or self.rpc_url,
             "DEPLOY_BLOCK": str(self.deployed.block if self.deployed else 0),
             "DATA_DIR": str(node.directory / "data"),
             "GUEST_SOCKET": str(node.directory / "link.sock"),
@@ -114,17 +121,19 @@ class LocalNetwork:
             "KEY_FILE": str(node.directory / "gas.key"),
             "BOOTSTRAP": "1" if node.index == 0 else "0",
         }
-        environment = {PREFIX + name: value for name, value in settings.items() if value}
-        self.processes.start_module(f"{node.name}-host", "host", "run", environment=environment)
+        return {PREFIX + name: value for name, value in settings.items() if value}
 
     def start_guest(self, node: LocalNode) -> None:
         """Start a node's guest process: one boot."""
         node.started = time.monotonic()
         node.active_after = None
-        extra = ["--history", str(node.directory / "history.jsonl")] if self.shape.history else []
-        self.processes.start_module(
-            f"{node.name}-guest",
-            "guest",
+        arguments = self.guest_arguments(node)
+        self.processes.start_module(f"{node.name}-guest", "guest", *arguments)
+
+    def guest_arguments(self, node: LocalNode) -> tuple[str, ...]:
+        """Return the command line of a node's guest, without the program."""
+        history = ("--history", str(node.directory / "history.jsonl"))
+        return (
             "--network",
             str(self.directory / "network.json"),
             "--host",
@@ -133,8 +142,13 @@ class LocalNetwork:
             f"unix:{self.directory / 'platform.sock'}",
             "--app-socket",
             str(node.app_socket),
-            *extra,
+            *(history if self.shape.history else ()),
         )
+
+    def start_relay(self) -> None:
+        """Start the relay, again at the same address if it was killed. It keeps nothing on disk."""
+        listen = self.relay_url.removeprefix("http://")
+        self.processes.start_module("relay", "host", "relay", "--listen", listen)
 
 
 def make_node(directory: Path, index: int) -> LocalNode:
@@ -170,9 +184,8 @@ async def launch(shape: Shape, directory: Path, stack: contextlib.AsyncExitStack
         "--registers",
         str(registers),
     )
-    relay_port = free_port()
-    network.relay_url = f"http://127.0.0.1:{relay_port}"
-    processes.start_module("relay", "host", "relay", "--listen", f"127.0.0.1:{relay_port}")
+    network.relay_url = f"http://127.0.0.1:{free_port()}"
+    network.start_relay()
     await _answers(network)
     for index in range(shape.nodes):
         node = make_node(directory, index)
