@@ -93,7 +93,13 @@ def make_standard_input() -> Json:
             "metadata": {"bytecodeHash": config["bytecode_hash"]},
             "outputSelection": {
                 ENTRY: {
-                    NAME: ["abi", "metadata", "storageLayout", "evm.bytecode", "evm.deployedBytecode"]
+                    NAME: [
+                        "abi",
+                        "metadata",
+                        "storageLayout",
+                        "evm.bytecode",
+                        "evm.deployedBytecode",
+                    ]
                 },
                 "*": {"": ["ast"]},
             },
