@@ -200,7 +200,9 @@ def _not_mined(
         return _stale(action, facts)
     if action.state is State.INTENDED:
         return Send(action, nonce)
-    stuck = live.refused or facts.head - live.made_at >= patience.stuck
+    # What a reorg put back gets its time anew: the same bytes are good.
+    waiting_since = max(live.made_at, action.changed_at)
+    stuck = live.refused or facts.head - waiting_since >= patience.stuck
     if nonce == facts.count and stuck:
         return Bump(action, live)
     return None if live.tx_hash in facts.in_pool else Resend(action, live)
