@@ -81,6 +81,7 @@ class Joiner:
         self._rejected: set[Bytes32] = set()
         self._rejects_posted: set[Bytes32] = set()
         self._seen: NodeRecord | None = None
+        self._timely = False
         self._time = 0
         self._epoch = 1
         self._round = 0
@@ -262,11 +263,10 @@ class Joiner:
     def _pending(self, record: NodeRecord, header: Header, mine: Registration) -> list[Effect]:
         if record.commitment != mine.commitment[12:]:
             return [Exit(Reason.COMMITMENT, "our slot holds a commitment that is not ours", True)]
-        late = record.until - REGISTRATION_HOUR - mine.anchor.timestamp
-        if record.attempt == 0 and late > self._context.network.max_view_age:
-            return self._start_over(
-                Reason.INCLUSION_LATE, f"mined {late} s after its anchor: the view was old"
-            )
+        late = self._late(record, mine)
+        if record.attempt == 0 and late:
+            return self._start_over(Reason.INCLUSION_LATE, late)
+        self._timely = True
         if header.timestamp > record.until:
             return self._start_over(
                 Reason.REGISTRATION_EXPIRED,
@@ -275,7 +275,22 @@ class Joiner:
         self._note = "waiting for a member to answer"
         return []
 
+    def _late(self, record: NodeRecord, mine: Registration) -> str:
+        """Say how late the registration was mined, empty if in time.
+
+        The slot holds the end of the present hour: of a Pending slot's first one, that is the exact
+        time of inclusion; of an Onboarded one's, a time that cannot be before it.
+        """
+        late = record.until - REGISTRATION_HOUR - mine.anchor.timestamp
+        if late <= self._context.network.max_view_age:
+            return ""
+        return f"mined {late} s after its anchor: the view was old"
+
     def _onboarded(self, view: ChainView, record: NodeRecord, mine: Registration) -> list[Effect]:
+        late = "" if self._timely else self._late(record, mine)
+        if late:  # a host that hides the Pending slot must not hide how late it was
+            return self._start_over(Reason.INCLUSION_LATE, late)
+        self._timely = True
         if view.newest.header.timestamp > record.until:
             return self._start_over(Reason.REGISTRATION_EXPIRED, "not confirmed within the hour")
         if self._opened is not None and self._opened.handover[12:] == record.commitment:
@@ -391,6 +406,7 @@ class Joiner:
         if self._opened is not None:
             self._opened.keys.wipe()
         self._attesting = self._registration = self._opened = self._seen = None
+        self._timely = False
         self._offers.clear()
         self._rejected.clear()
         self._rejects_posted.clear()
