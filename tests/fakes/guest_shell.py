@@ -8,6 +8,8 @@ import hashlib
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from enum import Enum
+from itertools import count
 
 from guest.chain.trust import trust_for
 from guest.chain.view import ChainReader
@@ -66,10 +68,8 @@ class SeededEntropy:
 
     @staticmethod
     def _stream(name: str) -> Iterator[bytes]:
-        count = 0
-        while True:
-            yield hashlib.shake_256(f"{name}/{count}".encode()).digest(256)
-            count += 1
+        for number in count():
+            yield hashlib.shake_256(f"{name}/{number}".encode()).digest(256)
 
     def __call__(self, size: int) -> bytes:
         drawn = next(self._blocks)[:size]
@@ -154,6 +154,8 @@ class GuestShell:
         self.canaries = canaries
         self.machine = machine or Machine()
         self.boots = boots
+        self.platform_held = False
+        """While set, whoever drives the guest leaves the platform's work alone."""
         self.history: list[str] = []
         self.start()
 
@@ -202,7 +204,7 @@ class GuestShell:
     def run_platform_once(self) -> None:
         match self.work.popleft():
             case MakeQuote(request, report_data):
-                self.handle(Quoted(self.clock.now, request, self.machine.quote(report_data)))
+                self.try_handle(Quoted(self.clock.now, request, self.machine.quote(report_data)))
             case Seal():
                 entry = eventlog.Event(SEAL_EVENT, b"")
                 self.machine.boot.answer([b"extend", b"\x03", entry.digest()])
@@ -212,7 +214,7 @@ class GuestShell:
         """The platform cannot make the quote that was asked for first."""
         asked = self.work.popleft()
         assert isinstance(asked, MakeQuote)
-        self.handle(QuoteFailed(self.clock.now, asked.request, "no quote today"))
+        self.try_handle(QuoteFailed(self.clock.now, asked.request, "no quote today"))
 
     def handle(self, event: Event) -> tuple[Effect, ...]:
         """Feed one event and perform its effects; raises what the node raises."""
@@ -308,3 +310,29 @@ class GuestShell:
 def new_node(network: Network, entropy: SeededEntropy, measurement: bytes) -> Node:
     """A node as `guest.__main__` builds it."""
     return Node(network, ChainReader(network, trust_for(network)), entropy, measurement)
+
+
+def snapshot(value: object) -> object:
+    """A deep, comparable copy of a machine's state, secrets included; for "nothing changed"."""
+    if value is None or isinstance(value, bool | int | float | str | bytes | type | Enum):
+        return value
+    if isinstance(value, Secret):
+        return ("Secret", value.expose())
+    if isinstance(value, SeededEntropy):
+        return ("entropy", len(value.given))
+    if isinstance(value, dict):
+        return [(snapshot(key), snapshot(entry)) for key, entry in value.items()]
+    if isinstance(value, set | frozenset):
+        return sorted(repr(snapshot(member)) for member in value)
+    if isinstance(value, list | tuple | deque):
+        return [snapshot(member) for member in value]
+    if isinstance(value, count):
+        return repr(value)
+    names = [name for kind in type(value).__mro__ for name in getattr(kind, "__slots__", ())]
+    names += list(getattr(value, "__dict__", ()))
+    if not type(value).__module__.startswith("guest."):
+        return (type(value).__name__, id(value))
+    return (
+        type(value).__name__,
+        [(name, snapshot(getattr(value, name))) for name in sorted(names) if hasattr(value, name)],
+    )

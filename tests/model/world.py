@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from guest.chain.layout import Status
+from guest.core.phase import ANCHOR_DEPTH
 from guest.evidence import collateral as collateral_format
 from guest.evidence.collateral import Collateral
 from guest.evidence.roots import DEVELOPMENT
@@ -284,7 +285,7 @@ class World:
             guest.said.clear()
             host.toward.clear()
             return False
-        if guest.work:
+        if guest.work and not guest.platform_held:
             guest.run_platform_once()
             return True
         if not host.up:
@@ -340,8 +341,11 @@ class World:
         raise AssertionError(f"not reached in {limit} rounds: {states}")
 
     def advance(self, seconds: int) -> None:
-        """Let much time pass, with blocks at its end, and then one round."""
-        self.chain.advance(seconds)
+        """Let much time pass, with regular blocks at its end, and then one round."""
+        regular = min(max(self.chain.finality, ANCHOR_DEPTH) + 1, seconds // self.chain.block_time)
+        self.chain.mine(seconds=seconds - (regular - 1) * self.chain.block_time)
+        for _ in range(regular - 1):
+            self.chain.mine()
         self.clock.now += seconds
         self.round()
 

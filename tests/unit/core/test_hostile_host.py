@@ -1,0 +1,241 @@
+"""What a host may do to its own guest by words alone: stop it, and nothing else."""
+
+import pytest
+
+from guest.chain.layout import Status
+from guest.core.effects import Exit, Seal
+from guest.core.member import Member
+from guest.protocol.errors import Reason
+from guest.protocol.link import (
+    CollateralFound,
+    HandedOver,
+    Newcomer,
+    PostOnboards,
+    PostRegister,
+    PostRenew,
+    Stale,
+)
+from tests.fakes.adversary import Forger, Forgery
+from tests.fakes.guest_shell import IMAGE, GuestShell, Machine
+from tests.fakes.key_manager import Propose
+from tests.model.world import World
+
+DAY = 24 * 3600
+
+
+def held_before_its_seal(world: World) -> GuestShell:
+    """A newcomer whose Active is proven and whose platform has not sealed yet."""
+    b = world.add("b")
+    world.until(lambda: world.status(b) is Status.ONBOARDED)
+    b.platform_held = True
+    world.until(lambda: any(isinstance(asked, Seal) for asked in b.work))
+    return b
+
+
+def test_a_registration_called_stale_during_the_seal_does_not_wipe_the_keys() -> None:
+    world = World()
+    (a,) = world.started()
+    b = held_before_its_seal(world)
+    register = b.posts(PostRegister)[-1]
+    assert isinstance(register, PostRegister)
+    world.hosts["b"].tell(Stale(register.key))
+    world.rounds(3)
+    b.platform_held = False
+    world.until(lambda: world.active(a, b))
+    assert a.apps is not None
+    assert b.apps is not None
+    assert a.apps.secret.matches(b.apps.secret)
+    assert len(b.posts(PostRegister)) == 1
+
+
+def test_a_lapse_shown_during_the_seal_does_not_wipe_the_keys() -> None:
+    world = World()
+    world.started("c")
+    b = held_before_its_seal(world)
+    world.contract.submit(_revoke(b.address), owner=True)
+    world.rounds(3)
+    b.platform_held = False
+    world.until(lambda: b.exit is not None, limit=80)
+    assert b.exit is not None
+    assert b.exit.reason is Reason.REVOKED
+
+
+def test_a_newcomer_with_a_broken_encryption_key_costs_nobody_else_anything() -> None:
+    world = World()
+    (a,) = world.started()
+    host = world.hosts["founder"]
+    forger = Forger(world.network)
+    broken = forger.registration(
+        world.chain.blocks[-2], world.chain.head.timestamp, Forgery(broken_key=True)
+    )
+    host.store(broken)
+    b = world.add("b")
+    world.until(lambda: world.active(b))
+    assert world.contract.node(broken.message.node).status is Status.PENDING
+    assert [r.reason for r in a.refusals] == [Reason.DOCUMENT_MESSAGE]
+
+
+def test_a_broken_newcomer_does_not_swallow_the_lease_renewal() -> None:
+    world = World()
+    (a,) = world.started()
+    forger = Forger(world.network)
+    world.advance(3 * DAY + 43000)
+    broken = forger.registration(
+        world.chain.blocks[-2], world.chain.head.timestamp, Forgery(broken_key=True)
+    )
+    world.contract.do(broken)
+    world.hosts["founder"].up = False
+    world.advance(600)
+    world.hosts["founder"].up = True
+    world.hosts["founder"].tell(Newcomer(broken.document))
+    world.talk()
+    assert len(a.posts(PostRenew)) == 1
+
+
+def test_documents_swapped_between_question_and_answer_lose_no_effects() -> None:
+    other = Machine(_other())
+    world = World(images=(IMAGE.measurement_id, other.registers.measurement_id))
+    (a,) = world.started()
+    forger = Forger(world.network)
+    now, anchor = world.chain.head.timestamp, world.chain.blocks[-2]
+    first = forger.registration(anchor, now, Forgery())
+    world.contract.do(first)
+    host = world.hosts["founder"]
+    host.tell(Newcomer(first.document))
+    second = _same_node_other_image(world, first, other)
+    host.tell(Newcomer(second))
+    before = len(host.errors)
+    world.talk()
+    assert host.errors[before:] == []
+    assert isinstance(a.node._phase, Member)
+
+
+def test_a_flood_of_the_same_old_answer_does_not_push_out_the_right_one() -> None:
+    world = World()
+    world.started()
+    b = world.add("b")
+    world.until(lambda: world.status(b) is Status.PENDING)
+    b_host = world.hosts["b"]
+    world.block()
+    world.block()
+    answer = [m for m in _answers(world, b)]
+    assert answer
+    b_host.tell(answer[0])
+    for _ in range(40):
+        b_host.tell(Forger(world.network).garbage(b"\x01" * 20))
+    world.until(lambda: world.active(b))
+
+
+def test_collateral_that_nobody_asked_for_is_a_violation() -> None:
+    world = World()
+    (a,) = world.started()
+    b = world.add("b")
+    world.talk()
+    for name in ("founder", "b"):
+        world.hosts[name].tell(CollateralFound(99999, b"x"))
+        assert "ProtocolViolation" in world.hosts[name].errors[-1]
+    assert a.exit is None
+    assert b.exit is None
+
+
+def test_a_host_that_answers_late_costs_a_registration_and_not_the_network() -> None:
+    world = World()
+    world.started()
+    b = world.add("b")
+    b.platform_held = True
+    world.rounds(70)
+    assert any(r.reason == Reason.TIMEOUT for r in b.refusals)
+    b.work.clear()
+    b.platform_held = False
+    world.until(lambda: world.active(b), limit=80)
+
+
+def test_a_member_whose_place_a_reorg_took_for_good_starts_again() -> None:
+    world = World(finality=12)
+    world.started()
+    b = world.add("b")
+    world.until(lambda: world.active(b))
+    register = b.posts(PostRegister)[-1]
+    assert isinstance(register, PostRegister)
+    world.hosts["b"].tell(Stale(register.key))
+    assert b.exit == Exit(Reason.ANCHOR_DEAD, b.exit.detail if b.exit else "", True)
+
+
+def test_a_member_whose_confirmation_never_comes_back_starts_again_after_its_hour() -> None:
+    world = World(finality=12)
+    world.started()
+    b = world.add("b")
+    world.until(lambda: world.active(b))
+    world.hosts["b"].outbox.clear()
+    world.chain.reorg(1)
+    assert world.status(b) is Status.ONBOARDED
+    world.rounds(40)
+    assert b.closed_for == Reason.NOT_ACTIVE
+    world.advance(3700)
+    world.rounds(2)
+    assert b.exit is not None
+    assert b.exit.rejoin
+
+
+@pytest.mark.parametrize("offers", [1, 3])
+def test_word_that_an_answer_is_stale_never_makes_a_second_ciphertext(offers: int) -> None:
+    world = World(finality=12)
+    (a,) = world.started()
+    b = world.add("b")
+    world.until(lambda: world.status(b) is Status.ONBOARDED)
+    (post,) = a.posts(PostOnboards)
+    assert isinstance(post, PostOnboards)
+    host = world.hosts["founder"]
+    host.tell(Stale(post.key))
+    world.talk()  # the view shows the newcomer Onboarded, or Active already
+    world.hosts["b"].outbox.clear()
+    host.outbox.clear()
+    while world.status(b) is not Status.PENDING:
+        world.chain.reorg(1)
+        world.chain.blocks.pop()
+    while world.chain.head.number < a.node._reader._newest:
+        world.chain.mine()
+    for _ in range(offers):
+        host.tell(Newcomer(next(iter(_documents_of(world, b)))))
+        host.tell(Stale(post.key))
+        world.talk()
+    assert len(a.ciphertexts(b.address)) == 1
+
+
+def _documents_of(world: World, guest: GuestShell) -> list[bytes]:
+    return [world.registers[guest.address].document]
+
+
+def _answers(world: World, guest: GuestShell) -> list[HandedOver]:
+    from host.chain import events
+
+    return [
+        HandedOver(e.by, e.epoch, e.attempt, e.ciphertext)
+        for _, e in world.contract.events_since(-1)
+        if isinstance(e, events.Onboarded) and e.node == guest.address
+    ]
+
+
+def _revoke(node: bytes) -> "object":
+    from tests.fakes.key_manager import Revoke
+
+    return Revoke(node)
+
+
+def _other():
+    from host.devplatform.registers import registers_for
+
+    return registers_for("a second allowed image")
+
+
+def _same_node_other_image(world: World, first: PostRegister, machine: Machine) -> bytes:
+    from dataclasses import replace as swapped
+
+    forger = Forger(world.network)
+    message = swapped(first.message, measurement_id=machine.registers.measurement_id)
+    from guest.protocol import document as document_format
+
+    public = document_format.decode(first.document).encryption_key
+    return forger.document(
+        message, public, world.chain.head.timestamp, Forgery(registers=machine.registers)
+    )
