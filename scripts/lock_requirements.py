@@ -20,15 +20,21 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# Lock name -> extras it holds. The measured image installs `guest` and nothing else.
+# Lock name -> extras it holds. The measured image installs `guest` and nothing else. `contracts` is for
+# an environment of its own, since its tools pin libraries that the host needs in newer versions.
 LOCKS = {
     "guest": ("guest",),
     "host": ("guest", "host"),
     "dev": ("guest", "host", "dev"),
+    "contracts": ("analysis",),
 }
+# Locks that share an environment, and so versions, with this one.
+WIDEST = "dev"
+SEPARATE = frozenset({"contracts"})
 # The lowest one resolves: a newer Python only ever needs fewer backports than it. The highest is
-# the last for which every pinned package has a wheel (coincurve 21 has none for 3.14).
-PYTHONS = ("3.11", "3.12", "3.13")
+# the last for which every pinned package has a wheel (coincurve 21 has none for 3.14). Whole versions,
+# those of Debian 12, Ubuntu 24.04 and Debian 13: to pip, 3.12 alone is 3.12.0, which some exclude.
+PYTHONS = ("3.11.2", "3.12.3", "3.13.5")
 # Debian 12 has glibc 2.36; pip wants every older tag spelt out.
 PLATFORMS = [f"manylinux_2_{minor}_x86_64" for minor in range(36, 4, -1)]
 PLATFORMS += ["manylinux2014_x86_64", "manylinux2010_x86_64", "manylinux1_x86_64", "linux_x86_64"]
@@ -119,26 +125,40 @@ def render(pins: Pins, hashes: Hashes) -> str:
     return "\n".join(lines) + "\n"
 
 
+def write(lock: str, pins: Pins, hashes: Hashes) -> None:
+    """Write one lock file."""
+    (ROOT / f"requirements-{lock}.lock").write_text(render(pins, hashes))
+    print(f"requirements-{lock}.lock: {len(pins)} packages", file=sys.stderr)
+
+
+def lock_all(wanted: dict[str, list[str]]) -> None:
+    """Resolve and write every lock."""
+    shared = resolve(wanted[WIDEST], {})
+    hashes = wheel_hashes(shared)
+    for lock, requirements in wanted.items():
+        if lock in SEPARATE:
+            own = resolve(requirements, {})
+            write(lock, own, wheel_hashes(own))
+        else:
+            write(lock, resolve(requirements, shared), hashes)
+
+
 def main() -> int:
     """Rewrite every lock; return the exit code."""
     argparse.ArgumentParser(prog="scripts/lock", description=__doc__.splitlines()[0]).parse_args()
     running = f"{sys.version_info.major}.{sys.version_info.minor}"
-    if running != PYTHONS[0]:
-        print(f"lock: run with Python {PYTHONS[0]}, the lowest supported; this is {running}")
+    lowest = PYTHONS[0].rpartition(".")[0]
+    if running != lowest:
+        message = f"run with Python {lowest}, the lowest supported; this is {running}"
+        print(f"lock: {message}", file=sys.stderr)
         return 2
-    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"][
-        "optional-dependencies"
-    ]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
     wanted = {
         lock: [line for extra in names for line in extras[extra]] for lock, names in LOCKS.items()
     }
     try:
-        everything = resolve(wanted["dev"], {})
-        hashes = wheel_hashes(everything)
-        for lock, requirements in wanted.items():
-            pins = everything if lock == "dev" else resolve(requirements, everything)
-            (ROOT / f"requirements-{lock}.lock").write_text(render(pins, hashes))
-            print(f"requirements-{lock}.lock: {len(pins)} packages", file=sys.stderr)
+        lock_all(wanted)
     except (LockError, subprocess.TimeoutExpired) as error:
         print(f"lock: {error}", file=sys.stderr)
         return 1
