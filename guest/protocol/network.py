@@ -168,6 +168,8 @@ def _check_whole(network: Network) -> None:
         )
     if (network.trust is Trust.WITNESSED) != (network.witness != ZERO_ADDRESS):
         raise _row("trust and witness do not fit", network.trust, "a witness exactly if witnessed")
+    if network.kind is Kind.REAL and not network.notice_floor:
+        raise _bad("lets a real network allow code without notice", 0, "a noticeFloor above 0")
     if network.notice < network.notice_floor:
         raise _bad("has a notice below its floor", network.notice, f">= {network.notice_floor}")
     unknown = set(network.tcb.statuses) - _KNOWN_STATUSES
