@@ -108,6 +108,7 @@ class Node:
         self._prompted = True
         self._not_before = 0.0
         self._last_view: float | None = None
+        self._seen_time = 0
         self._apps_open = False
         self._apps_keys: EpochKeys | None = None
         self._reported: Standpoint | None = None
@@ -243,6 +244,7 @@ class Node:
                 return [Exit(refusal.reason, str(refusal), False)]
             return [*self._try_again(at), Refusing(refusal.reason, str(refusal))]
         self._last_view = at
+        self._seen_time = verified.newest.header.timestamp
         try:
             effects = self._apply(phase, verified, pending.ask, at)
         except Refused as refusal:
@@ -275,9 +277,12 @@ class Node:
         return [] if self._phase is None else self._phase.on_tick(at)
 
     def _stale_view(self, at: float) -> list[Effect]:
-        """No view for 2 W: whoever keeps the chain from us may be hiding our removal."""
+        """What we know is 2 W old: whoever keeps the chain from us may be hiding our removal.
+
+        Its age counts from the block's own time: a view that stood still was old when it was accepted.
+        """
         limit = 2 * self._context.network.max_view_age
-        if self._apps_open and self._last_view is not None and at - self._last_view > limit:
+        if self._apps_open and self._reader.lower_bound(at) - self._seen_time > limit:
             return self._serve(Reason.STALE_VIEW)
         return []
 
