@@ -25,6 +25,7 @@ from guest.protocol.link import (
     NeedGenesis,
     NeedView,
     Newcomer,
+    PostBootstrap,
     PostOnboards,
     PostRegister,
     Posts,
@@ -148,7 +149,9 @@ class GuestDesk:
                 task = asyncio.get_running_loop().create_task(self._answer(message))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
-            case Turned(document_hash, reason, _):
+            case Turned(document_hash, reason, final):
+                if not final:
+                    return  # a rejection, a reorg or a block may change that: offered again later
                 self._turned[document_hash] = reason
                 while len(self._turned) > MAX_TURNED:
                     self._turned.popitem(last=False)
@@ -206,6 +209,7 @@ class GuestDesk:
         """Put a post in the outbox, then say so; documents go out before what commits to them."""
         if isinstance(post, PostRegister):
             self.node = post.message.node
+        if isinstance(post, PostRegister | PostBootstrap):
             await self._desk.publish(post.document)
         if isinstance(post, PostOnboards):
             await self._desk.answering(post)  # waits: node and relays have limits

@@ -21,6 +21,7 @@ from host.devplatform.quoting import QuotingServer
 from host.devplatform.registers import read_registers, registers_for, write_registers
 from host.devplatform.tcbdata import Scenario
 from host.devplatform.tdquote import TD10, TD15, TD15_EX, QuotingEnclave
+from host.http_log import one_line_logger
 
 _BODIES = {"td10": TD10, "td15": TD15, "td15ex": TD15_EX}
 
@@ -78,7 +79,8 @@ async def _listen(service: CollateralServer, address: str, stack: AsyncExitStack
     host, _, port = address.rpartition(":")
     if not host or not port.isdecimal() or int(port) > 65535:
         raise Misconfigured("bad address to listen at", got=address, expected="HOST:PORT")
-    runner = web.AppRunner(service.application(), access_log=None)
+    logger = one_line_logger("collateral")
+    runner = web.AppRunner(service.application(), access_log=None, logger=logger)
     await runner.setup()  # waits: no network is involved
     stack.push_async_callback(runner.cleanup)
     site = web.TCPSite(runner, host, int(port))

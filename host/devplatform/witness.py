@@ -37,6 +37,7 @@ from host.chain.hexdata import Json, to_data
 from host.chain.proofs import header_rlp
 from host.chain.rpc import Call, Node, RpcClient, RpcError
 from host.chain.statements import PATH, render
+from host.http_log import one_line_logger
 
 _TIMEOUT = 5.0
 """Seconds to start and to stop the service."""
@@ -189,7 +190,12 @@ async def serve(options: Options, stop: asyncio.Event) -> None:
         stack.push_async_callback(node.close)
         witness = HeaderWitness(node, options.chain_id, key)
         await witness.statement()  # a wrong node or chain shows before anyone waits for us
-        runner = web.AppRunner(application(witness), access_log=None, shutdown_timeout=_TIMEOUT)
+        runner = web.AppRunner(
+            application(witness),
+            access_log=None,
+            logger=one_line_logger("witness"),
+            shutdown_timeout=_TIMEOUT,
+        )
         async with asyncio.timeout(_TIMEOUT):
             await runner.setup()
             stack.push_async_callback(runner.cleanup)

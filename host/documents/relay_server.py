@@ -20,6 +20,7 @@ from guest.protocol.document import MAX_DOCUMENT
 from guest.protocol.errors import MalformedInput, Unavailable
 from host.chain.timing import Timing
 from host.documents.shelf import Shelf
+from host.http_log import one_line_logger
 
 MAX_CONNECTIONS = 512
 MAX_SUBSCRIBERS = 128
@@ -102,6 +103,7 @@ class RelayServer:
         self._runner = web.AppRunner(
             app,
             access_log=None,
+            logger=one_line_logger("relay"),
             keepalive_timeout=_FIRST_REQUEST_SECONDS,
             lingering_time=1.0,
             max_line_size=1024,
