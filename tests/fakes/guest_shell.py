@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 from itertools import count
+from typing import TypeVar
 
 from guest.chain.trust import trust_for
 from guest.chain.view import ChainReader
@@ -49,6 +50,7 @@ from host.devplatform.quoting import Boot
 from host.devplatform.registers import BootRegisters, registers_for
 from host.devplatform.tdquote import QuotingEnclave
 
+_Said = TypeVar("_Said")
 IMAGE = registers_for("the image of the tests")
 
 
@@ -280,7 +282,7 @@ class GuestShell:
 
     # --- what a test looks at -------------------------------------------------------------------
 
-    def posts(self, kind: type) -> list[FromGuest]:
+    def posts(self, kind: type[_Said]) -> list[_Said]:
         """Everything of one kind that this boot said."""
         return [message for message in self.all_said if isinstance(message, kind)]
 

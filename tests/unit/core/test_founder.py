@@ -3,13 +3,17 @@
 from guest.core.joiner import Joiner
 from guest.core.member import Member
 from guest.protocol.errors import Reason
-from guest.protocol.link import HeadSeen, PostBootstrap, PostRegister, Stale
+from guest.protocol.link import HeadSeen, PostBootstrap, PostRegister, Report, Stale
 from tests.fakes.guest_shell import GuestShell
 from tests.model.world import World
 
 
 def candidates(guest: GuestShell) -> list[PostBootstrap]:
-    return [post for post in guest.posts(PostBootstrap) if isinstance(post, PostBootstrap)]
+    return guest.posts(PostBootstrap)
+
+
+def reports(guest: GuestShell) -> list[Report]:
+    return guest.posts(Report)
 
 
 def censored(world: World, blocks: int) -> GuestShell:
@@ -119,7 +123,7 @@ def test_a_founder_whose_image_is_not_allowed_waits_and_says_so() -> None:
     a = world.add("a", bootstrap=True)
     world.rounds(5)
     assert not candidates(a)
-    assert "measurement-not-allowed" in a.node._phase.standpoint().detail  # type: ignore[union-attr]
+    assert "measurement-not-allowed" in reports(a)[-1].detail
 
 
 def test_a_quote_under_way_ends_when_an_older_bootstrap_lands() -> None:

@@ -1,10 +1,13 @@
 """What a host may do to its own guest by words alone: stop it, and nothing else."""
 
+from dataclasses import replace
+
 import pytest
 
 from guest.chain.layout import Status
 from guest.core.effects import Exit, Seal
 from guest.core.member import Member
+from guest.protocol import document as document_format
 from guest.protocol.errors import Reason
 from guest.protocol.link import (
     CollateralFound,
@@ -15,9 +18,11 @@ from guest.protocol.link import (
     PostRenew,
     Stale,
 )
+from host.chain import events
+from host.devplatform.registers import registers_for
 from tests.fakes.adversary import Forger, Forgery
 from tests.fakes.guest_shell import IMAGE, GuestShell, Machine
-from tests.fakes.key_manager import Propose
+from tests.fakes.key_manager import Revoke
 from tests.model.world import World
 
 DAY = 24 * 3600
@@ -37,7 +42,6 @@ def test_a_registration_called_stale_during_the_seal_does_not_wipe_the_keys() ->
     (a,) = world.started()
     b = held_before_its_seal(world)
     register = b.posts(PostRegister)[-1]
-    assert isinstance(register, PostRegister)
     world.hosts["b"].tell(Stale(register.key))
     world.rounds(3)
     b.platform_held = False
@@ -52,7 +56,7 @@ def test_a_lapse_shown_during_the_seal_does_not_wipe_the_keys() -> None:
     world = World()
     world.started("c")
     b = held_before_its_seal(world)
-    world.contract.submit(_revoke(b.address), owner=True)
+    world.contract.submit(Revoke(b.address), owner=True)
     world.rounds(3)
     b.platform_held = False
     world.until(lambda: b.exit is not None, limit=80)
@@ -93,7 +97,7 @@ def test_a_broken_newcomer_does_not_swallow_the_lease_renewal() -> None:
 
 
 def test_documents_swapped_between_question_and_answer_lose_no_effects() -> None:
-    other = Machine(_other())
+    other = Machine(registers_for("a second allowed image"))
     world = World(images=(IMAGE.measurement_id, other.registers.measurement_id))
     (a,) = world.started()
     forger = Forger(world.network)
@@ -118,9 +122,8 @@ def test_a_flood_of_the_same_old_answer_does_not_push_out_the_right_one() -> Non
     b_host = world.hosts["b"]
     world.block()
     world.block()
-    answer = [m for m in _answers(world, b)]
-    assert answer
-    b_host.tell(answer[0])
+    (answer,) = _answers(world, b)
+    b_host.tell(answer)
     for _ in range(40):
         b_host.tell(Forger(world.network).garbage(b"\x01" * 20))
     world.until(lambda: world.active(b))
@@ -156,7 +159,6 @@ def test_a_member_whose_place_a_reorg_took_for_good_starts_again() -> None:
     b = world.add("b")
     world.until(lambda: world.active(b))
     register = b.posts(PostRegister)[-1]
-    assert isinstance(register, PostRegister)
     world.hosts["b"].tell(Stale(register.key))
     assert b.exit == Exit(Reason.ANCHOR_DEAD, b.exit.detail if b.exit else "", True)
 
@@ -184,7 +186,6 @@ def test_word_that_an_answer_is_stale_never_makes_a_second_ciphertext(offers: in
     b = world.add("b")
     world.until(lambda: world.status(b) is Status.ONBOARDED)
     (post,) = a.posts(PostOnboards)
-    assert isinstance(post, PostOnboards)
     host = world.hosts["founder"]
     host.tell(Stale(post.key))
     world.talk()  # the view shows the newcomer Onboarded, or Active already
@@ -207,8 +208,6 @@ def _documents_of(world: World, guest: GuestShell) -> list[bytes]:
 
 
 def _answers(world: World, guest: GuestShell) -> list[HandedOver]:
-    from host.chain import events
-
     return [
         HandedOver(e.by, e.epoch, e.attempt, e.ciphertext)
         for _, e in world.contract.events_since(-1)
@@ -216,25 +215,9 @@ def _answers(world: World, guest: GuestShell) -> list[HandedOver]:
     ]
 
 
-def _revoke(node: bytes) -> "object":
-    from tests.fakes.key_manager import Revoke
-
-    return Revoke(node)
-
-
-def _other():
-    from host.devplatform.registers import registers_for
-
-    return registers_for("a second allowed image")
-
-
 def _same_node_other_image(world: World, first: PostRegister, machine: Machine) -> bytes:
-    from dataclasses import replace as swapped
-
     forger = Forger(world.network)
-    message = swapped(first.message, measurement_id=machine.registers.measurement_id)
-    from guest.protocol import document as document_format
-
+    message = replace(first.message, measurement_id=machine.registers.measurement_id)
     public = document_format.decode(first.document).encryption_key
     return forger.document(
         message, public, world.chain.head.timestamp, Forgery(registers=machine.registers)
