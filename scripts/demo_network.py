@@ -81,12 +81,20 @@ class Table:
 async def run(known: argparse.Namespace) -> int:
     table, began = Table(), time.monotonic()
     folder = tempfile.mkdtemp(prefix="replicatoor-")  # short: socket paths end at 107 bytes
+    failed = False
+    running = asyncio.current_task()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if running is not None:
+            asyncio.get_running_loop().add_signal_handler(number, running.cancel)
     try:
         await story(known, table, began, Path(folder) / "net")
     except ReplicatoorError:
+        failed = True
         table.say(f"logs of every process: {folder}/net/logs")
         raise
-    shutil.rmtree(folder, ignore_errors=True)
+    finally:
+        if not failed:
+            shutil.rmtree(folder, ignore_errors=True)
     return 0
 
 
@@ -125,7 +133,7 @@ def main() -> int:
     except ReplicatoorError as error:
         sys.stderr.write(f"demo: {error}\n")
         return 2 if isinstance(error, Misconfigured) else 1
-    except KeyboardInterrupt:
+    except asyncio.CancelledError:
         sys.stderr.write("demo: stopped\n")
         return 130
 

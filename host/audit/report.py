@@ -15,7 +15,7 @@ def quote(arguments: argparse.Namespace) -> int:
     if arguments.json:
         sys.stdout.write(json.dumps(content, default=_shown) + "\n")
         return code
-    lines = [f"{name:<22} {value}" for name, value in _rows(content) if value not in (None, ())]
+    lines = [f"{name:<28} {value}" for name, value in _rows(content) if value not in (None, ())]
     sys.stdout.write("\n".join(lines) + "\n")
     if verdict.root == "development":
         sys.stdout.write("This quote is SIMULATED: its root's private key is public.\n")
