@@ -1,10 +1,12 @@
-"""JSON-RPC's hex strings, strictly: quantities and byte strings of a known or bounded size.
+"""JSON-RPC's answers, strictly: JSON of bounded depth, hex of a known or bounded size.
 
 Owns the only conversions between what a node answers and our integers and bytes. Every refusal is
 `MalformedInput`; nothing is repaired (execution-apis, "Hex value encoding"), except that leading
 zeros of a quantity are borne, since some nodes send them.
 """
 
+import json
+import re
 from typing import TypeAlias
 
 from guest.protocol.errors import MalformedInput
@@ -13,6 +15,32 @@ Json: TypeAlias = bool | int | float | str | list["Json"] | dict[str, "Json"] | 
 """What a JSON document can hold."""
 
 _DIGITS = frozenset("0123456789abcdefABCDEF")
+
+
+_MAX_DEPTH = 32
+"""The deepest answer we ask for nests 5 levels."""
+_STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_NOT_BRACKETS = bytes(c for c in range(256) if c not in b"[]{}")
+
+
+def parse_json(raw: bytes) -> Json:
+    """Read one JSON document that nests at most 32 levels; its size is bounded by the caller."""
+    if raw.count(b"[") + raw.count(b"{") > _MAX_DEPTH:
+        _check_depth(raw)
+    try:
+        parsed: Json = json.loads(raw)
+    except (ValueError, RecursionError) as e:
+        raise MalformedInput("not JSON", got=type(e).__name__) from None
+    return parsed
+
+
+def _check_depth(raw: bytes) -> None:
+    """Refuse deep nesting before the parser, which recurses in C, sees it."""
+    depth = 0
+    for bracket in _STRINGS.sub(b"", raw).translate(None, _NOT_BRACKETS):
+        depth += 1 if bracket in b"[{" else -1
+        if depth > _MAX_DEPTH:
+            raise MalformedInput("JSON nests too deep", expected=f"<= {_MAX_DEPTH}")
 
 
 def quantity(value: Json, what: str, *, bits: int = 256) -> int:

@@ -23,7 +23,7 @@ from guest.protocol.errors import (
     Unavailable,
     shown,
 )
-from host.chain.hexdata import Json, data, quantity
+from host.chain.hexdata import Json, data, parse_json, quantity
 from host.chain.timing import Timing
 
 MAX_RESPONSE = 8 * 1024 * 1024
@@ -240,8 +240,8 @@ class RpcClient:
 
     def _parse(self, status: int, raw: bytes) -> Json:
         try:
-            parsed: Json = json.loads(raw)
-        except (ValueError, RecursionError):
+            parsed = parse_json(raw)
+        except MalformedInput:
             raise Unavailable(
                 f"{self.origin} did not answer with JSON", got=f"HTTP {status}, {len(raw)} bytes"
             ) from None

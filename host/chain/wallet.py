@@ -5,7 +5,6 @@ and the one thing that it signs: EIP-1559 transactions. It signs no messages, so
 speak for a node.
 """
 
-import json
 import os
 import re
 import stat
@@ -13,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from guest.protocol import rlp
-from guest.protocol.errors import Misconfigured
+from guest.protocol.errors import MalformedInput, Misconfigured
 from guest.protocol.primitives import (
     SECP256K1_ORDER,
     keccak256,
@@ -22,6 +21,7 @@ from guest.protocol.primitives import (
 )
 from guest.protocol.secret import Secret
 from host.chain.fees import Fees
+from host.chain.hexdata import members, parse_json
 
 _MAX_KEY_FILE = 64 * 1024
 _HEX_KEY = re.compile(r"(0x)?[0-9a-fA-F]{64}")
@@ -102,8 +102,14 @@ def from_keystore(path: Path, password_path: Path) -> Wallet:
     from eth_account import Account  # 0.6 s that other ways of starting need not pay
 
     try:
-        return Wallet(Secret(bytes(Account.decrypt(json.loads(keystore), password))))
-    except (ValueError, TypeError, KeyError, NotImplementedError, RecursionError):
+        return Wallet(
+            Secret(
+                bytes(
+                    Account.decrypt(members(parse_json(keystore.encode()), "a keystore"), password)
+                )
+            )
+        )
+    except (MalformedInput, ValueError, TypeError, KeyError, NotImplementedError):
         # Not chained: nothing of the keystore or the password may show.
         raise Misconfigured(
             f"the keystore {path.name} does not open with that password",

@@ -46,6 +46,7 @@ class Anvil:
     def pause(self) -> None:
         """Hang: the port stays open and nothing answers."""
         os.kill(self.process.pid, signal.SIGSTOP)
+        os.waitpid(self.process.pid, os.WUNTRACED)  # until every thread stands still
 
     def resume(self) -> None:
         """End a pause."""

@@ -45,6 +45,7 @@ class Rig:
     def start(self) -> None:
         identity = Identity(31337, bytes(32), CONTRACT, self.wallet.address)
         self.ledger = FaultyLedger(self.path, identity)
+        self.ledger.db.execute("PRAGMA synchronous = OFF")  # the disk does not die here
         self.ledger.fault = self.fault  # type: ignore[method-assign]
         self.chain.fault = self.fault
         timing = Timing(lambda: self.now, lambda: self.now, _no_sleep, lambda: 0.5)
