@@ -25,6 +25,8 @@ from host.chain.events import (
 SLOT = 2
 """Blocks that one member has before the next one answers as well."""
 MAX_PENDING = 4096
+KEPT = 64
+"""Blocks for which an ended story is kept; the scanner knows as many."""
 
 
 @dataclass(slots=True)
@@ -38,7 +40,13 @@ class Pending:
     block: int
     tx_hash: bytes
     attempt: int = 0
-    answered: bool = False
+    answered_at: int | None = None
+    ended_at: int | None = None
+
+    @property
+    def answered(self) -> bool:
+        """Whether it waits for nobody: a hand-over is on the chain, or its story is over."""
+        return self.answered_at is not None or self.ended_at is not None
 
 
 @dataclass(slots=True)
@@ -61,17 +69,35 @@ class Roster:
                 self._registered(event, seen)
             case Onboarded():
                 if event.node in self.pending:
-                    self.pending[event.node].answered = True
+                    self.pending[event.node].answered_at = seen.block.number
             case Rejected():
                 self._rejected(event, seen)
             case Confirmed() | Renewed():
-                self.pending.pop(event.node, None)
+                self._end(event.node, seen)
                 self.members[event.node] = event.lease
             case Revoked() | Failed() | Expired() | Unconfirmed():
-                self.pending.pop(event.node, None)
+                self._end(event.node, seen)
                 self.members.pop(event.node, None)
             case _:
                 pass
+
+    def rewind(self, ancestor: int) -> None:
+        """Take back what was seen above block `ancestor`: who was answered there waits again."""
+        for waiting in self.pending.values():
+            if waiting.answered_at is not None and waiting.answered_at > ancestor:
+                waiting.answered_at = None
+            if waiting.ended_at is not None and waiting.ended_at > ancestor:
+                waiting.ended_at = None
+
+    def forget(self, head: int) -> None:
+        """Drop newcomers whose story ended too long ago for any reorg that we follow."""
+        over = [w.node for w in self.pending.values() if w.ended_at and head - w.ended_at > KEPT]
+        for node in over:
+            del self.pending[node]
+
+    def _end(self, node: bytes, seen: SeenEvent) -> None:
+        if node in self.pending:
+            self.pending[node].ended_at = seen.block.number
 
     def my_turn(self, newcomer: Pending, member: bytes, head: int, now: int) -> bool:
         """Whether `member` may answer now: its rank among live members, a slot each."""
@@ -101,5 +127,5 @@ class Roster:
         waiting = self.pending.get(event.node)
         if waiting is not None:
             waiting.attempt = event.attempt + 1
-            waiting.answered = False
+            waiting.answered_at = None
             waiting.block = seen.block.number

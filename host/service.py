@@ -108,6 +108,9 @@ class Service:
             await self._stepped(step)
 
     async def _stepped(self, step: Step) -> None:
+        if step.reorg is not None:
+            self._roster.rewind(step.reorg.common_ancestor)
+        self._roster.forget(step.head.number)
         for seen in step.events:
             self._roster.apply(seen)
             await self._told(seen)

@@ -1,5 +1,6 @@
 """Turns: every member agrees on the order, one member a slot, whoever is gone costs one slot."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,7 +16,7 @@ from host.chain.events import (
     SeenEvent,
     Status,
 )
-from host.roster import MAX_PENDING, SLOT, Roster
+from host.roster import KEPT, MAX_PENDING, SLOT, Roster
 
 LEASE = 10_000
 NEWCOMER = b"\xaa" * 20
@@ -73,9 +74,25 @@ def test_confirmed_and_revoked_nodes_wait_no_more() -> None:
     roster = roster_of([b"\x01" * 20])
     roster.apply(seen(Confirmed(NEWCOMER, b"h" * 32, LEASE)))
     assert NEWCOMER in roster.members
+    assert roster.pending[NEWCOMER].answered
+    roster.forget(head=5 + KEPT + 1)
     assert NEWCOMER not in roster.pending
     roster.apply(seen(Revoked(NEWCOMER, Status.ACTIVE, False)))
     assert NEWCOMER not in roster.members
+
+
+@pytest.mark.parametrize("depth", range(1, 9))
+def test_a_reorg_that_drops_the_answer_lets_members_answer_again(depth: int) -> None:
+    roster = roster_of([b"\x01" * 20])
+    answer = Onboarded(NEWCOMER, b"\x01" * 20, 1, 0, b"h" * 32, b"c")
+    roster.apply(seen(answer, number=20))
+    roster.apply(seen(Confirmed(NEWCOMER, b"h" * 32, LEASE), number=21))
+    roster.rewind(21)
+    assert roster.pending[NEWCOMER].answered
+    roster.rewind(20 - depth)
+    assert not roster.pending[NEWCOMER].answered
+    roster.apply(seen(answer, number=21))
+    assert roster.pending[NEWCOMER].answered
 
 
 def test_a_flood_of_registrations_keeps_memory_bounded() -> None:
