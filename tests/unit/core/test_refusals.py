@@ -1,0 +1,232 @@
+"""Whom a member turns away, and by which reason; whose image is out; what a member is that is out."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from guest.chain.layout import Status
+from guest.core.effects import SEAL_EVENT
+from guest.evidence import collateral as collateral_format
+from guest.evidence import eventlog
+from guest.evidence.collateral import from_json
+from guest.protocol import document as document_format
+from guest.protocol.digests import BOOTSTRAP_TAG, digest, document_hash
+from guest.protocol.document import UnverifiedDocument
+from guest.protocol.errors import Reason
+from guest.protocol.link import Newcomer, PostOnboards, PostRegister, Turned
+from guest.protocol.messages import Register, RegisterTx
+from host.devplatform.registers import registers_for
+from tests.fakes.adversary import OTHER_IMAGE, Forger, Forgery
+from tests.fakes.guest_shell import IMAGE, GuestShell, Machine
+from tests.fakes.key_manager import Activate, Propose, Remove
+from tests.model.world import World
+
+DAY = 24 * 3600
+DATA = Path(__file__).parents[2] / "data" / "dcap"
+SEALED = eventlog.extended(bytes(48), eventlog.Event(SEAL_EVENT, b"").digest())
+SEAL_LOG = eventlog.encode((eventlog.Event(SEAL_EVENT, b""),))
+
+FORGERIES = {
+    "a debug machine": (Forgery(td_attributes=1 << 28 | 1), Reason.QUOTE_DEBUG),
+    "other attributes": (Forgery(td_attributes=0), Reason.QUOTE_ATTRIBUTES),
+    "an app's quote": (Forgery(rtmr3=SEALED, event_log=SEAL_LOG), Reason.QUOTE_RTMR3),
+    "an app's quote, log hidden": (Forgery(rtmr3=SEALED), Reason.QUOTE_RTMR3),
+    "a log without a register": (Forgery(event_log=SEAL_LOG), Reason.QUOTE_EVENT_LOG),
+    "another image under the right name": (
+        Forgery(registers=OTHER_IMAGE, claimed_image=IMAGE.measurement_id),
+        Reason.QUOTE_MEASUREMENT,
+    ),
+    "report data of something else": (Forgery(report_data=b"\x01" * 64), Reason.QUOTE_REPORT_DATA),
+    "another encryption key": (Forgery(other_key=True), Reason.DOCUMENT_MESSAGE),
+    "a quote that was changed": (Forgery(tamper=True), Reason.QUOTE_INVALID),
+    "old collateral": (Forgery(collateral_age=8 * DAY), Reason.QUOTE_COLLATERAL_OLD),
+    "a key that is none": (Forgery(broken_key=True), Reason.DOCUMENT_MESSAGE),
+}
+
+
+def offered(world: World, register: PostRegister, document: bytes) -> None:
+    """Put a registration on the chain and its document before the founder."""
+    world.contract.do(register)
+    world.hosts["founder"].tell(Newcomer(document))
+    world.talk()
+
+
+def turned(guest: GuestShell) -> list[tuple[str, bool]]:
+    return [(turn.reason, turn.final) for turn in guest.posts(Turned)]
+
+
+@pytest.mark.parametrize("name", sorted(FORGERIES))
+def test_a_member_gives_nothing_for(name: str) -> None:
+    forgery, reason = FORGERIES[name]
+    world = World()
+    (a,) = world.started()
+    anchor, now = world.chain.blocks[-3], world.chain.head.timestamp
+    register = Forger(world.network).registration(anchor, now, forgery)
+    offered(world, register, register.document)
+    assert world.contract.node(register.message.node).status is Status.PENDING
+    assert turned(a) == [(reason, True)]
+    assert not a.posts(PostOnboards)
+
+
+def test_a_good_document_of_the_same_forger_would_have_been_answered() -> None:
+    world = World()
+    (a,) = world.started()
+    anchor, now = world.chain.blocks[-3], world.chain.head.timestamp
+    register = Forger(world.network).registration(anchor, now, Forgery())
+    offered(world, register, register.document)
+    assert len(a.posts(PostOnboards)) == 1
+
+
+def test_a_quote_made_for_a_bootstrap_admits_nobody() -> None:
+    world = World()
+    (a,) = world.started()
+    forger = Forger(world.network)
+    anchor, now = world.chain.blocks[-3], world.chain.head.timestamp
+    good = forger.registration(anchor, now, Forgery())
+    data = digest(world.network.domain, good.message) + BOOTSTRAP_TAG
+    identity = forger.made[0]
+    document = forger.document(
+        good.message, identity.decryption_key.public, now, Forgery(report_data=data)
+    )
+    signed = RegisterTx(digest(world.network.domain, good.message), document_hash(document))
+    signature = identity.sign(world.network.domain, signed)
+    offered(world, PostRegister(good.key, good.message, signature, document), document)
+    assert turned(a) == [(Reason.QUOTE_REPORT_DATA, True)]
+
+
+def test_a_genuine_quote_of_another_root_admits_nobody_to_a_test_network() -> None:
+    world = World()
+    (a,) = world.started()
+    forger = Forger(world.network)
+    identity = forger.identity()
+    public = identity.decryption_key.public
+    anchor = world.chain.blocks[-3]
+    message = Register(
+        identity.address,
+        identity.encryption_key_hash,
+        IMAGE.measurement_id,
+        anchor.number,
+        anchor.hash,
+    )
+    document = document_format.encode(
+        UnverifiedDocument(
+            version=document_format.VERSION,
+            register=message,
+            bootstrap=None,
+            encryption_key=public,
+            quote=(DATA / "tdx_quote").read_bytes(),
+            event_log=b"\xc0",
+            collateral=_intel_collateral(),
+        )
+    )
+    signed = RegisterTx(digest(world.network.domain, message), document_hash(document))
+    signature = identity.sign(world.network.domain, signed)
+    offered(world, PostRegister("register/x", message, signature, document), document)
+    assert turned(a) == [(Reason.QUOTE_WRONG_ROOT, True)]
+
+
+def test_a_document_that_the_chain_does_not_name_admits_nobody() -> None:
+    world = World()
+    (a,) = world.started()
+    forger = Forger(world.network)
+    anchor, now = world.chain.blocks[-3], world.chain.head.timestamp
+    good = forger.registration(anchor, now, Forgery())
+    public = forger.made[0].decryption_key.public
+    other = forger.document(good.message, public, now - 1800, Forgery(collateral_age=7200))
+    assert other != good.document
+    offered(world, good, other)
+    assert turned(a) == [(Reason.COMMITMENT, True)]
+    world.hosts["founder"].tell(Newcomer(good.document))
+    world.talk()
+    assert len(a.posts(PostOnboards)) == 1
+
+
+def test_bytes_that_are_no_document_leave_the_member_as_it_was() -> None:
+    world = World()
+    (a,) = world.started()
+    host = world.hosts["founder"]
+    for garbage in (b"", b"\xc0", b"\x00" * 100, a.node._context.network.attestation_root):
+        host.tell(Newcomer(garbage))
+        assert host.errors.pop().startswith("MalformedInput")
+    assert world.documents
+    bootstrap = next(iter(world.documents.values()))
+    host.tell(Newcomer(bootstrap))
+    assert "document-message" in host.errors.pop()
+
+
+# --- images -------------------------------------------------------------------------------------
+
+
+def test_a_removed_image_neither_receives_nor_gives() -> None:
+    old = Machine(registers_for("an image with a hole"))
+    world = World(images=(IMAGE.measurement_id, old.registers.measurement_id), finality=12)
+    world.add("founder", bootstrap=True, machine=old)
+    founder = world.hosts["founder"].guest
+    world.until(lambda: world.active(founder))
+    world.rounds(14)
+    world.contract.do(Remove(old.registers.measurement_id), owner=True)
+    final = world.chain.finalised
+    assert world.contract.measurement(old.registers.measurement_id).removed_at > final.timestamp
+    b = world.add("b")
+    world.until(lambda: world.status(b) is Status.PENDING)
+    world.rounds(6)
+    assert founder.closed_for == Reason.MEASUREMENT_NOT_ALLOWED
+    assert not founder.posts(PostOnboards)
+    assert founder.exit is None
+
+
+def test_an_image_removed_after_the_registration_receives_nothing() -> None:
+    bad = Machine(registers_for("an image with a hole"))
+    world = World(images=(IMAGE.measurement_id, bad.registers.measurement_id), finality=12)
+    (a,) = world.started()
+    world.hosts["founder"].disconnect()
+    b = world.add("b", machine=bad)
+    world.until(lambda: world.status(b) is Status.PENDING)
+    world.contract.do(Remove(bad.registers.measurement_id), owner=True)
+    world.hosts["founder"].connect()
+    world.rounds(8)
+    assert world.status(b) is Status.PENDING
+    assert not a.posts(PostOnboards)
+
+
+def test_a_new_image_receives_only_once_its_permission_is_final() -> None:
+    new = Machine(registers_for("the next release"))
+    world = World(finality=12)
+    (a,) = world.started()
+    world.contract.do(Propose(new.registers.measurement_id), owner=True)
+    world.contract.do(Activate(new.registers.measurement_id))
+    allowed_at = world.chain.head.number
+    b = world.add("b", machine=new)
+    world.until(lambda: world.status(b) is Status.PENDING)
+    world.rounds(3)
+    assert world.chain.finalised.number < allowed_at
+    assert not a.posts(PostOnboards)
+    world.until(lambda: world.active(b))
+    assert world.chain.finalised.number >= allowed_at
+
+
+def test_a_newcomer_of_an_image_that_nobody_allowed_registers_nothing() -> None:
+    world = World()
+    world.started()
+    b = world.add("b", machine=Machine(OTHER_IMAGE))
+    world.rounds(5)
+    assert not b.posts(PostRegister)
+    assert b.exit is None
+
+
+def test_a_member_whose_image_is_out_does_not_ask_for_a_renewal_again_and_again() -> None:
+    world = World()
+    (a,) = world.started()
+    world.contract.do(Remove(IMAGE.measurement_id), owner=True)
+    world.advance(4 * DAY)
+    world.rounds(5)
+    assert a.apps is None
+    assert [m for m in a.all_said if type(m).__name__ == "PostRenew"] == []
+
+
+def _intel_collateral() -> bytes:
+    text = (DATA / "tdx_quote_collateral.json").read_text()
+    content = json.loads(text)
+    content.pop("pck_certificate_chain", None)
+    return collateral_format.encode(from_json(json.dumps(content).encode()))
