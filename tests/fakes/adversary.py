@@ -71,8 +71,7 @@ class Forger:
             public = b"\xff" * len(public)
         image = forgery.claimed_image or forgery.registers.measurement_id
         message = Register(identity.address, keccak256(public), image, anchor.number, anchor.hash)
-        shown = self.identity().decryption_key.public if forgery.other_key else public
-        document = self.document(message, shown, now, forgery)
+        document = self.document(message, public, now, forgery)
         signed = RegisterTx(digest(self.network.domain, message), document_hash(document))
         signature = identity.sign(self.network.domain, signed)
         return PostRegister(f"register/{identity.address.hex()}", message, signature, document)
@@ -81,6 +80,8 @@ class Forger:
         self, message: Register | Bootstrap, public: bytes, now: int, forgery: Forgery
     ) -> bytes:
         """A document of these claims."""
+        if forgery.other_key:
+            public = self.identity().decryption_key.public
         r = forgery.registers
         report = TdReport(
             report_data=forgery.report_data or report_data(self.network.domain, message),
