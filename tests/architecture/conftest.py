@@ -6,9 +6,6 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 
-# What the first page must hold is judged from the day that it exists.
-collect_ignore = [] if (ROOT / "README.md").exists() else ["test_readme.py"]
-
 
 @pytest.fixture(scope="session")
 def root() -> Path:
