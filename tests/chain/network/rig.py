@@ -64,6 +64,13 @@ async def until(
         await asyncio.sleep(POLL)
 
 
+async def said(network: LocalNetwork, name: str, words: str, *, dead: Collection[str] = ()) -> None:
+    """Wait until the process `name` has printed `words`."""
+    await until(
+        network, lambda: words in network.processes.log(name), f"{name}: {words!r}", dead=dead
+    )
+
+
 async def active(network: LocalNetwork, *nodes: LocalNode, dead: Collection[str] = ()) -> None:
     """Wait until every one of `nodes` (of all, if none is named) is active and serves its apps."""
     for node in nodes or tuple(network.nodes):
@@ -197,9 +204,12 @@ async def send_as(
         "data": to_data(abi.encode_call(name, *values)),
     }
     tx_hash = await network.rpc.call("eth_sendTransaction", call)
-    async with asyncio.timeout(LIMIT):
-        while (receipt := await network.rpc.call("eth_getTransactionReceipt", tx_hash)) is None:
-            await asyncio.sleep(POLL)
+    deadline = time.monotonic() + LIMIT
+    receipt = None
+    while receipt is None:
+        assert time.monotonic() < deadline, f"{name} was not mined"
+        await asyncio.sleep(POLL)
+        receipt = await network.rpc.call("eth_getTransactionReceipt", tx_hash)
     found = members(receipt, "a receipt")
     assert found["status"] == "0x1", f"{name} reverted"
     return found
