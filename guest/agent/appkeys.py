@@ -38,14 +38,10 @@ class AppKeys:
 
     __slots__ = ("_root", "_root_signature")
 
-    def __init__(self, keys: EpochKeys, network_id: Bytes32) -> None:
-        """Derive the app root key and have `root_k256` sign it, once."""
-        app = app_id(network_id)  # 20 bytes, always: what makes the joined fields below unambiguous
-        network_root = keys.scalar("root_k256")
-        self._root = _derive(network_root, app + _ROOT_CONTEXT)
-        issued = keccak256(_ISSUED_TAG + app + secp256k1_public(self._root))
-        self._root_signature = sign_recoverable(network_root, issued)
-        network_root.wipe()
+    def __init__(self, root: Secret, root_signature: bytes) -> None:
+        """Take the app root key (32 bytes) and what `root_k256` signed about it (65 bytes)."""
+        self._root = root
+        self._root_signature = root_signature
 
     def issue(self, path: str, purpose: str) -> IssuedKey:
         """Return the secp256k1 key of `path`; raises `MalformedInput` for text that is not Unicode.
@@ -71,6 +67,17 @@ class AppKeys:
 
     def __reduce__(self) -> str:
         raise TypeError("AppKeys cannot be pickled or copied")
+
+
+def app_keys(keys: EpochKeys, network_id: Bytes32) -> AppKeys:
+    """Derive the app root key of an epoch and have `root_k256` sign it, once."""
+    app = app_id(network_id)  # 20 bytes, always: what makes the joined fields below unambiguous
+    network_root = keys.scalar("root_k256")
+    root = _derive(network_root, app + _ROOT_CONTEXT)
+    issued = keccak256(_ISSUED_TAG + app + secp256k1_public(root))
+    signature = sign_recoverable(network_root, issued)
+    network_root.wipe()
+    return AppKeys(root, signature)
 
 
 def _derive(parent: Secret, context: bytes) -> Secret:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from guest.agent import socket_file
-from guest.agent.appkeys import AppKeys
+from guest.agent.appkeys import AppKeys, app_keys
 from guest.agent.http import (
     MAX_HEAD,
     BadRequest,
@@ -75,7 +75,7 @@ class AppServer:
                 self._server = await asyncio.start_unix_server(
                     self._connected, sock=self._file.socket, limit=MAX_HEAD, backlog=_BACKLOG
                 )
-            self._keys = AppKeys(keys, self._network_id)
+            self._keys = app_keys(keys, self._network_id)
             self._methods = method_table(self._keys)
             self._file.publish()
         except BaseException:

@@ -16,27 +16,34 @@ class Secret:
     that `expose()` feeds certainly do. It keeps a secret from lying about longer than needed.
     """
 
-    __slots__ = ("_value",)
+    __slots__ = ("_value", "_wiped")
 
     def __init__(self, value: bytes | bytearray) -> None:
         """Take a copy of `value`; a number, of which bytearray makes zeros, raises TypeError."""
         if not isinstance(value, bytes | bytearray):
             raise TypeError("a Secret is made from bytes")
         self._value = bytearray(value)
+        self._wiped = False
 
     def expose(self) -> bytes:
-        """Return the bytes. Call it only where they go straight into a cryptographic primitive."""
+        """Return the bytes. Call it only where they go straight into a cryptographic primitive.
+
+        Raises ValueError after `wipe`: what would be derived from nothing, everyone could derive.
+        """
+        if self._wiped:
+            raise ValueError("this secret was wiped")
         return bytes(self._value)
 
     def matches(self, other: "Secret") -> bool:
-        """Compare in constant time."""
-        return hmac.compare_digest(self._value, other._value)  # noqa: SLF001 - of our own class
+        """Compare in constant time; raises ValueError if either was wiped."""
+        return hmac.compare_digest(self.expose(), other.expose())
 
     def wipe(self) -> None:
         """Overwrite and empty our copy."""
         for i in range(len(self._value)):
             self._value[i] = 0
         self._value.clear()
+        self._wiped = True
 
     def __len__(self) -> int:
         return len(self._value)

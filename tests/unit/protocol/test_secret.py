@@ -11,8 +11,10 @@ from dataclasses import asdict, dataclass
 
 import pytest
 
+from guest.protocol.digests import Domain
 from guest.protocol.errors import MalformedInput, Reason, Refused, shown
 from guest.protocol.keys import EpochKeys
+from guest.protocol.messages import AppData
 from guest.protocol.primitives import DecryptionKey
 from guest.protocol.secret import Secret
 
@@ -131,9 +133,18 @@ def test_wiping_overwrites_our_copy_and_no_one_elses() -> None:
     secret.wipe()
     assert len(secret) == 0
     assert bytes(inner) == b""
-    assert secret.expose() == b""
     assert source == VALUE
     secret.wipe()
+
+
+def test_a_wiped_secret_is_never_mistaken_for_an_empty_one() -> None:
+    """Two wiped secrets are not equal, and nothing can be derived from what everyone knows."""
+    wiped, other = Secret(VALUE), Secret(VALUE)
+    wiped.wipe()
+    for use in (wiped.expose, lambda: wiped.matches(other), lambda: other.matches(wiped)):
+        with pytest.raises(ValueError, match="wiped"):
+            use()
+    assert Secret(b"").matches(Secret(b""))
 
 
 def test_a_later_change_of_the_source_does_not_reach_in() -> None:
@@ -162,11 +173,18 @@ def test_what_holds_secrets_is_as_silent(holder: object) -> None:
             use(holder)  # type: ignore[operator]
 
 
-def test_wiping_the_keys_of_an_epoch_leaves_nothing_to_derive_from() -> None:
+def test_nothing_can_be_derived_or_signed_with_the_wiped_keys_of_an_epoch() -> None:
     keys = EpochKeys(bytes(32), 1, Secret(VALUE))
-    before = keys.child("disk").expose()
     secret, addresses = keys.secret, keys.addresses
     keys.wipe()
     assert len(secret) == 0
-    assert keys.child("disk").expose() != before
+    domain = Domain(1, bytes(20), test=True)
+    for use in (
+        lambda: keys.child("disk"),
+        lambda: keys.scalar("disk"),
+        lambda: keys.sign(domain, AppData(bytes(32))),
+        keys.fingerprint,
+    ):
+        with pytest.raises(ValueError, match="wiped"):
+            use()
     assert keys.addresses == addresses  # public facts stay
