@@ -126,7 +126,7 @@ class Node:
         for position, effect in enumerate(effects):
             if isinstance(effect, Exit):
                 self.exited = True
-                return tuple(effects[: position + 1])
+                return (*effects[:position], *self._last_words(effect), effect)
         effects += self._stale_view(event.at)
         effects += self._advance()
         effects += self._request_view(event.at)
@@ -327,6 +327,16 @@ class Node:
             self._apps_open = False
             return [CloseApps(reason)]
         return []
+
+    def _last_words(self, end: Exit) -> list[Effect]:
+        """Tell the host why, so that its status does not end in silence."""
+        if self._phase is None or not self._linked:
+            return []
+        stand = self._phase.standpoint()
+        state = "rejoin" if end.rejoin else "failed"
+        detail = f"{end.reason}: {end.detail}"[:400]
+        words = Report(state, detail, stand.node, stand.epoch, stand.x_pub, stand.fingerprint)
+        return [Say(words)]
 
     def _report(self) -> list[Effect]:
         if self._phase is None or not self._linked:
