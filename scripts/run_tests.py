@@ -22,6 +22,7 @@ from xml.etree import ElementTree
 ROOT = Path(__file__).resolve().parent.parent
 PYTHON = str(ROOT / ".venv" / "bin" / "python")
 NO_TESTS_RAN = 5  # pytest's exit code
+OUT_OF_TIME = 124  # as coreutils' timeout
 STOP_SECONDS = 20
 
 Command = tuple[str, ...]
@@ -83,7 +84,7 @@ TIERS = {
 
 
 def run(command: Sequence[str], limit_seconds: float) -> int:
-    """Run `command` at the root; return its exit code, or 124 when its time was up.
+    """Run `command` at the root; return its exit code, or OUT_OF_TIME when its time was up.
 
     It has a session of its own, so that whatever it started ends with it.
     """
@@ -94,7 +95,7 @@ def run(command: Sequence[str], limit_seconds: float) -> int:
         try:
             return child.wait(timeout=limit_seconds)
         except subprocess.TimeoutExpired:
-            return 124
+            return OUT_OF_TIME
         finally:
             end_group(child)
 
@@ -144,8 +145,8 @@ def run_pytest(name: str, tier: Tier, folders: list[str], expression: str | None
             return Outcome(name, problems=(f"pytest ended with code {code} and no report",))
         passed, failed, skipped = counts(report)
     problems: tuple[str, ...] = ()
-    if code and not failed:
-        why = f"not done after {tier.limit_seconds} s" if code == 124 else f"code {code}"
+    if code == OUT_OF_TIME or (code and not failed):
+        why = f"not done after {tier.limit_seconds} s" if code == OUT_OF_TIME else f"code {code}"
         problems = (f"pytest: {why}",)
     if skipped:
         problems += (f"{skipped} skipped: a test that does not run proves nothing",)
