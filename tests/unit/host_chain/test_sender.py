@@ -114,6 +114,7 @@ def test_a_reorg_costs_nothing_but_time(rig: Rig, depth: int, back_to_pool: bool
     rig.chain.reorg(depth, back_to_pool=back_to_pool)
     rig.finish()
     assert [rig.state(n) for n in "abc"] == [State.FINAL] * 3
+    assert len(set(rig.chain.sent)) == 3  # the same bytes, however often
     rig.assert_nothing_twice()
     rig.assert_one_nonce_each()
 
@@ -427,3 +428,66 @@ def test_a_damaged_database_is_named_as_such(tmp_path: Path) -> None:
     (tmp_path / "a.db").write_bytes(b"not a database at all" * 100)
     with pytest.raises(Misconfigured, match=r"a\.db"):
         Ledger(tmp_path / "a.db", Identity(1, bytes(32), bytes(20), bytes(20)))
+
+
+def test_a_held_action_leaves_no_hole_in_the_nonces(rig: Rig) -> None:
+    rig.chain.mine(300)
+    rig.sender.submit("old view", "test", CONTRACT, b"do:x:5")
+    rig.submit("b")
+    rig.tick()
+    assert rig.state("old view") is State.INTENDED
+    assert rig.sender.find("b").nonce == 0
+    rig.finish(100)
+    assert rig.state("b") is State.FINAL
+
+
+def test_what_the_caller_replaces_while_the_chain_is_asked_is_not_lost(rig: Rig) -> None:
+    rig.submit("a", good_until=2)
+    rig.tick()
+    rig.chain.mine(3, take_pool=False)
+
+    def fault(point: str) -> None:
+        if point == "before eth_getTransactionByHash":
+            rig.crash_at(lambda _: None)
+            rig.sender.replace("a", b"do:a:0", good_until=200)
+
+    rig.crash_at(fault)
+    rig.tick()
+    action = rig.sender.find("a")
+    assert (action.calldata, action.state) == (b"do:a:0", State.INTENDED)
+    rig.tick()
+    rig.finish()
+    assert rig.state("a") is State.FINAL
+    assert [tx.data for tx, _ in rig.chain.mined()] == [b"do:a:0"]
+
+
+def test_what_the_caller_replaces_during_the_check_is_not_sent_as_it_was(rig: Rig) -> None:
+    def fault(point: str) -> None:
+        if point == "after eth_estimateGas":
+            rig.crash_at(lambda _: None)
+            rig.sender.replace("a", b"do:a:0")
+
+    rig.submit("a")
+    rig.crash_at(fault)
+    rig.tick()
+    assert rig.chain.sent == []
+    rig.tick()
+    rig.finish()
+    assert [tx.data for tx, _ in rig.chain.mined()] == [b"do:a:0"]
+
+
+def test_an_action_that_reverted_on_the_chain_can_be_tried_again(rig: Rig) -> None:
+    rig.submit("a")
+    rig.tick()
+    data = b"do:a"
+    rig.chain.put(Tx(data, b"", b"\x00" * 20, 0, GWEI, 90 * GWEI, CONTRACT, data))
+    rig.chain.mine()  # the other's stands first in the block: ours reverts
+    rig.tick()
+    outcome = rig.sender.outcomes.take_nowait()
+    assert (outcome.state, outcome.verdict) == (State.MINED, State.FAILED)
+    rig.finish()
+    assert rig.state("a") is State.FAILED
+    rig.sender.replace("a", b"do:a again")
+    rig.finish()
+    assert rig.state("a") is State.FINAL
+    assert rig.sender.find("a").nonce == 1
