@@ -112,12 +112,19 @@ class Runtime:
                 self._record.close()
 
     async def _next_event(self) -> Event:
-        pause = max(0.0, min(self._wake_at - self._clock(), TICK))
+        pause = self._wake_at - self._clock()
+        if pause <= 0:
+            return self._tick()  # even while frames keep coming: time passes for waits all the same
         try:
             async with asyncio.timeout(pause):
                 return await self._events.get()
         except TimeoutError:
-            return Ticked(self._clock())
+            return self._tick()
+
+    def _tick(self) -> Ticked:
+        now = self._clock()
+        self._wake_at = now + TICK
+        return Ticked(now)
 
     async def _step(self, event: Event) -> int | None:
         if isinstance(event, QuoteFailed) and event.request < 0:
@@ -130,7 +137,6 @@ class Runtime:
             if isinstance(error, Refused) and error.fatal:
                 return self._fail(error.reason, str(error))
             return None
-        self._wake_at = self._clock() + TICK
         for effect in effects:
             code = await self._perform(effect)
             if code is not None:
