@@ -51,6 +51,8 @@ MAX_ANSWERS = 4096
 """Ciphertexts kept for re-signing (design: until final or expired)."""
 LEASE = 7 * 24 * 3600
 HALF_LEASE = LEASE // 2
+VIEW_LIFE = 256
+"""Blocks after which the contract has forgotten a view's hash."""
 ANSWER_LIFE = 2 * 3600
 """Seconds by the chain after which an answer can no longer matter: the hour, twice."""
 _OVER = {
@@ -105,6 +107,7 @@ class Member:
         self._final = False
         self._renewing = ""
         self._renew_stale = False
+        self._renew_view = 0
         self._depart = False
         self._note = "member"
         self.apps_reason: Reason | None = None
@@ -324,10 +327,12 @@ class Member:
         if not due:
             self._renewing = ""
             return []
-        if self._renewing == key and not self._renew_stale:
+        # A host may have lost what it called stored: what no block can take any more is signed anew.
+        dead = header.number - self._renew_view > VIEW_LIFE
+        if self._renewing == key and not (self._renew_stale or dead):
             return []
         again = self._renewing == key
-        self._renewing, self._renew_stale = key, False
+        self._renewing, self._renew_stale, self._renew_view = key, False, header.number
         message = Renew(self._identity.address, header.number, header.hash)
         signature = self._identity.sign(self._context.network.domain, message)
         post = PostRenew(key, again, self._identity.address, header.number, header.hash, signature)

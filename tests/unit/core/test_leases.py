@@ -129,6 +129,18 @@ def look(world: World) -> None:
     world.talk()
 
 
+def test_a_renewal_that_a_host_called_stored_and_lost_is_signed_again_in_time() -> None:
+    world = World()
+    (a,) = world.started()
+    world.advance(LEASE // 2 + 100)
+    (first,) = renewals(a)
+    world.hosts["founder"].outbox.clear()
+    world.until(lambda: len(renewals(a)) > 1, limit=300)
+    assert world.active(a)
+    world.until(lambda: world.contract.node(a.address).until > world.chain.head.timestamp + 6 * DAY)
+    assert renewals(a)[1].key == first.key
+
+
 # --- views that stand still ---------------------------------------------------------------------
 
 
