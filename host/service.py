@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from guest.protocol.digests import document_hash
-from guest.protocol.errors import MalformedInput, ReplicatoorError, Unavailable
+from guest.protocol.errors import ReplicatoorError, Unavailable
 from guest.protocol.link import FromGuest, HeadSeen, PostOnboards
 from host.chain import abi
 from host.chain.events import Onboarded, SeenEvent, Status
@@ -32,12 +32,18 @@ from host.roster import Pending, Roster
 from host.standing import Standing
 
 _LOG = logging.getLogger(__name__)
+REPUBLISH = 5
+"""Blocks after which our own guest's document goes out again while nobody has answered it."""
 REPEAT_OFFER = 10
 """Blocks after which a newcomer that still waits is offered to the guest again."""
 HEAD_EVERY = 15.0
 """Seconds after which the head is told again: the guest takes silence for death."""
-MAX_FETCHES = 8
+MAX_FETCHES = 32
+"""Documents fetched at once; a registration may name one that nobody has, and its fetch then lasts."""
+MAX_OFFERS = 256
+"""Newcomers whose documents are wanted at once: as many as a member's guest keeps."""
 MAX_CALLDATA = 160 * 1024
+MAX_GIVEN = 4096
 STATUS_FILE = "status.json"
 
 
@@ -74,7 +80,9 @@ class Service:
         self._roster = Roster()
         self._given: dict[bytes, Given] = {}
         self._offered: dict[bytes, tuple[int, int]] = {}
+        self._published_at = 0
         self._fetching: set[bytes] = set()
+        self._fetches = asyncio.Semaphore(MAX_FETCHES)
         self._tasks: set[asyncio.Task[None]] = set()
         desk = Desk(views, collateral.fetch, self._document, self._publish, self._answering)
         self._link = GuestLink(config.guest_socket, self._heard, self._connected)
@@ -115,11 +123,12 @@ class Service:
             self._roster.apply(seen)
             await self._told(seen)
         if self._sender is not None:
-            self._sender.new_head()
+            self._sender.new_head(reorg=step.reorg is not None)
             if step.reorg is not None:
                 await self._post_registrations_again(self._sender, step)
         await self._link.send(HeadSeen(step.head.number))
         self._offer_newcomers(step)
+        self._publish_again(step)
         self._write_status()
 
     async def _told(self, seen: SeenEvent) -> None:
@@ -146,7 +155,7 @@ class Service:
             return
         head = step.head.number
         for waiting in list(self._roster.pending.values()):
-            if waiting.node in self._fetching or len(self._fetching) >= MAX_FETCHES:
+            if waiting.node in self._fetching or len(self._fetching) >= MAX_OFFERS:
                 continue
             if self._is_due(waiting, head, step.head.timestamp):
                 self._fetching.add(waiting.node)
@@ -170,7 +179,8 @@ class Service:
 
     async def _offer(self, waiting: Pending) -> None:
         try:
-            document = await self._document(waiting.document_hash)
+            async with self._fetches:  # waits: each fetch has a limit
+                document = await self._registered(waiting.document_hash)
             await self._desk.offer(document)
         except ReplicatoorError as error:
             _LOG.warning("newcomer 0x%s: %s", waiting.node.hex(), error)
@@ -179,21 +189,23 @@ class Service:
 
     async def _answering(self, post: PostOnboards) -> None:
         """Before an answer goes out: its evidence is published again and its registration kept."""
-        for item in post.items:
-            waiting = self._roster.pending.get(item.node)
-            if waiting is None or item.node in self._given:
-                continue
-            document = self._archive.get(waiting.document_hash)
-            if document is not None:
-                await self._publish(document)
-            try:
-                calldata = await self._calldata_of(waiting.tx_hash)
-            except (Unavailable, MalformedInput) as error:
-                _LOG.warning("registration of 0x%s is not kept: %s", item.node.hex(), error)
-                continue
-            self._given[item.node] = Given(waiting.block, calldata)
-            while len(self._given) > 4096:
-                del self._given[next(iter(self._given))]
+        answered = [self._roster.pending.get(item.node) for item in post.items]
+        await asyncio.gather(  # waits: node and relays have limits
+            *(self._keep(one) for one in answered if one and one.node not in self._given)
+        )
+        while len(self._given) > MAX_GIVEN:
+            del self._given[next(iter(self._given))]
+
+    async def _keep(self, waiting: Pending) -> None:
+        document = self._archive.get(waiting.document_hash)
+        if document is not None:
+            await self._publish(document)
+        try:
+            calldata = await self._calldata_of(waiting.tx_hash)
+        except ReplicatoorError as error:
+            _LOG.warning("registration of 0x%s is not kept: %s", waiting.node.hex(), error)
+            return
+        self._given[waiting.node] = Given(waiting.block, calldata)
 
     async def _post_registrations_again(self, sender: Sender, step: Step) -> None:
         """No hand-over without a registration: what a reorg dropped of those we answered goes back."""
@@ -227,9 +239,28 @@ class Service:
                     return genesis
             except ReplicatoorError as error:
                 _LOG.info("the genesis transaction: %s", error)
-        document = await self._relay.fetch(wanted)
-        self._archive.put(document)
-        return document
+        return await self._registered(wanted)
+
+    async def _registered(self, wanted: bytes) -> bytes:
+        """Return a newcomer's document by hash, which is never on the chain: archive or relays."""
+        known = self._archive.get(wanted)
+        if known is None:
+            known = await self._relay.fetch(wanted)
+            self._archive.put(known)
+        return known
+
+    def _publish_again(self, step: Step) -> None:
+        """While our own guest waits: a relay that was restarted has lost what it held."""
+        waiting = self._roster.pending.get(self._desk.node)
+        if waiting is None or waiting.answered or step.behind:
+            return
+        document = self._archive.get(waiting.document_hash)
+        if document is None or step.head.number - self._published_at < REPUBLISH:
+            return
+        self._published_at = step.head.number
+        task = asyncio.get_running_loop().create_task(self._publish(document))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _publish(self, document: bytes) -> None:
         self._archive.put(document)
