@@ -77,11 +77,3 @@ def anvils() -> Iterator[StartAnvil]:
     yield start
     for anvil in started:
         anvil.stop()
-
-
-@pytest.fixture(scope="session")
-def shared_anvil() -> Iterator[Anvil]:
-    """One node for tests that change nothing that others see."""
-    anvil = Anvil("--slots-in-an-epoch", "1")
-    yield anvil
-    anvil.stop()
