@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shlex
 import sys
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from host.guest_process import RESTARTS, GuestProcess
 
 
 def command(code: str) -> str:
-    return f"{sys.executable} -c '{code}'"
+    return shlex.join([sys.executable, "-c", code])
 
 
 def test_a_rejoin_exit_boots_again_until_the_limit_and_says_why(tmp_path: Path) -> None:
