@@ -22,6 +22,7 @@ from host.chain.sender import Sender
 _CONSTRUCTOR = ["address", "bytes32", "bytes32", "uint32", "bool"]
 _MAX_CODE = 64 * 1024
 _POLL = 0.2
+_STANDS = (State.MINED, State.FINAL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +104,10 @@ async def act(sender: Sender, key: str, target: bytes, calldata: bytes, limit: f
         async with asyncio.timeout(limit):
             while True:
                 action = sender.find(key)
-                if action is not None and action.state in (State.MINED, State.FINAL):
+                failed = action is not None and action.verdict is State.FAILED
+                if action is not None and not failed and action.state in _STANDS:
                     return action
-                if action is not None and action.state in TERMINAL:
+                if action is not None and (failed or action.state in TERMINAL):
                     raise Unavailable(f"{key} failed", got=action.detail)
                 await asyncio.sleep(_POLL)
     except TimeoutError:

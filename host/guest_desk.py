@@ -47,6 +47,9 @@ from host.chain.sender import Sender
 
 _LOG = logging.getLogger(__name__)
 MAX_TURNED = 4096
+MAX_CALLS = 64
+_SURVIVES_REORGS = frozenset({"register", "confirm"})
+"""Calls that name no view, so that the same bytes hold on another branch."""
 MAX_REMEMBERED = 512
 """Answers of others kept for a guest whose address we may learn only after the event."""
 MAX_TASKS = 32
@@ -93,6 +96,7 @@ class GuestDesk:
         self._tasks: set[asyncio.Task[None]] = set()
         self._answers: OrderedDict[tuple[bytes, int, bytes], Onboarded] = OrderedDict()
         self._turned: OrderedDict[bytes, str] = OrderedDict()
+        self._calls: OrderedDict[str, posts.Call] = OrderedDict()
         self.node = ZERO_ADDRESS
         """The guest's present address, as it says."""
         self.report: Report | None = None
@@ -132,7 +136,8 @@ class GuestDesk:
 
     async def outcome(self, outcome: ActionOutcome) -> None:
         """Tell the guest what only it can mend."""
-        if outcome.state in (State.STALE, State.FAILED):
+        mined_in_vain = outcome.state is State.MINED and outcome.verdict is State.FAILED
+        if mined_in_vain or outcome.state in (State.STALE, State.FAILED):
             _LOG.info("%s is %s: %s", outcome.key, outcome.state, outcome.detail)
             await self._send(Stale(posts.guest_key(outcome.key)))
 
@@ -205,6 +210,20 @@ class GuestDesk:
             )
         await self._send(answer)
 
+    async def reorged(self, is_done: Callable[[Action], Awaitable[bool]]) -> None:
+        """Try again what somebody else had done for us on blocks that are gone."""
+        if self._sender is None:
+            return
+        for key, call in list(self._calls.items()):
+            action = self._sender.find(key)
+            if action is None or action.state is not State.SUPERSEDED:
+                continue
+            try:
+                if not await is_done(action):
+                    self._sender.replace(key, call.calldata, good_until=call.good_until)
+            except ReplicatoorError as error:
+                _LOG.warning("%s: %s", key, error)
+
     async def _post(self, post: Posts) -> None:
         """Put a post in the outbox, then say so; documents go out before what commits to them."""
         if isinstance(post, PostRegister):
@@ -218,6 +237,10 @@ class GuestDesk:
             self.dry.append(call.key)
             _LOG.warning("dry run: %s would be sent", call.key)
             return
+        if call.function in _SURVIVES_REORGS:
+            self._calls[call.key] = call
+            while len(self._calls) > MAX_CALLS:
+                self._calls.popitem(last=False)
         try:
             self._store(self._sender, call)
         except (ProtocolViolation, MalformedInput) as error:

@@ -126,6 +126,7 @@ class Service:
             self._sender.new_head(reorg=step.reorg is not None)
             if step.reorg is not None:
                 await self._post_registrations_again(self._sender, step)
+                await self._desk.reorged(self._standing.is_done)
         await self._link.send(HeadSeen(step.head.number))
         self._offer_newcomers(step)
         self._publish_again(step)

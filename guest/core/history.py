@@ -5,6 +5,7 @@ for invariants. Nothing in an event or an effect is secret: keys travel in types
 """
 
 import json
+import math
 from dataclasses import fields
 from typing import cast
 
@@ -61,16 +62,23 @@ def parse_event(line: str) -> tuple[str, Event] | None:
     if len(line) > MAX_LINE:
         raise MalformedInput("history line too long", got=len(line), expected=MAX_LINE)
     try:
-        content = json.loads(line)
-        if "effect" in content:
-            return None
-        node, kind = str(content["node"]), _EVENTS[content["event"]]
-        arguments: dict[str, object] = {"at": float(content["at"])}
-        for name, read in (("request", int), ("quote", bytes.fromhex), ("detail", str)):
-            if name in content:
-                arguments[name] = read(content[name])
-        if kind is HostSaid:
-            arguments["message"] = link.from_host(bytes.fromhex(content["frame"]))
-        return node, cast("Event", kind(**arguments))
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return _event_of(json.loads(line))
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         raise MalformedInput("not a history line", got=line[:60]) from None
+
+
+def _event_of(content: object) -> tuple[str, Event] | None:
+    if not isinstance(content, dict):
+        raise TypeError("a line is an object")
+    if "effect" in content:
+        return None
+    node, kind = str(content["node"]), _EVENTS[content["event"]]
+    arguments: dict[str, object] = {"at": float(content["at"])}
+    if not math.isfinite(content["at"]):
+        raise ValueError("time is a finite number")
+    for name, read in (("request", int), ("quote", bytes.fromhex), ("detail", str)):
+        if name in content:
+            arguments[name] = read(content[name])
+    if kind is HostSaid:
+        arguments["message"] = link.from_host(bytes.fromhex(content["frame"]))
+    return node, cast("Event", kind(**arguments))

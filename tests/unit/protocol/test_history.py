@@ -118,3 +118,18 @@ def test_what_is_said_can_be_read_back_from_an_effects_line() -> None:
     content = json.loads(history.effect_line("n", effects.Say(said)))
     assert content["message"] == "Turned"
     assert link.from_guest(bytes.fromhex(content["frame"])) == said
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '"effect"',
+        '["effect"]',
+        '{"node": "a", "event": "Ticked", "at": NaN}',
+        '{"node": "a", "event": "Ticked", "at": 1' + "0" * 400 + "}",
+        '{"node": "a", "event": "Quoted", "at": 1, "request": Infinity, "quote": ""}',
+    ],
+)
+def test_numbers_and_shapes_that_no_run_writes_are_malformed(line: str) -> None:
+    with pytest.raises(MalformedInput):
+        history.parse_event(line)
