@@ -7,6 +7,7 @@ speak for a node.
 
 import os
 import re
+import sys
 import stat
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,8 +100,11 @@ def from_keystore(path: Path, password_path: Path) -> Wallet:
     """Decrypt a Web3 Secret Storage v3 file with the password file's first line (takes seconds)."""
     keystore = _private_text(path, "keystore")
     password = _private_text(password_path, "password file").split("\n", 1)[0].rstrip("\r")
+    limit = sys.getrecursionlimit()
     from eth_account import Account  # 0.6 s that other ways of starting need not pay
 
+    # py_ecc, which comes with it, raises the limit so far that deep input could end the process.
+    sys.setrecursionlimit(limit)
     try:
         return Wallet(
             Secret(
