@@ -5,10 +5,9 @@ what nobody had read in time (L2).
 """
 
 import asyncio
-import dataclasses
+import random
 from collections.abc import Callable, Coroutine
 
-from host.devnet.network import LocalNetwork
 from tests.chain.network import rig
 from tests.faults import stories
 from tests.faults.recording_proxy import Fate, first_sent
@@ -18,22 +17,39 @@ Moment = Callable[[Scene], Coroutine[None, None, None]]
 NEWCOMER, MEMBER = 1, 0
 
 
+SEEDS = 6
+MOST_REQUESTS = 45
+"""What a host asks the chain during a join at half-second blocks, roughly."""
+
+
 def test_l1_l3_a_host_or_relay_killed_at_any_step_of_a_join_costs_time_only() -> None:
     asyncio.run(_every_step())
 
 
+def test_l1_l3_a_host_or_relay_killed_at_any_moment_of_a_join_costs_time_only() -> None:
+    asyncio.run(_any_moment())
+
+
 async def _every_step() -> None:
     async with stories.scene(rig.QUICK) as scene:
-        network = scene.network
-        rig.start(network, network.nodes[MEMBER])
-        await rig.active(network, network.nodes[MEMBER])
-        network.start_host(network.nodes[NEWCOMER])
-        network.start_guest(network.nodes[NEWCOMER])
-        await rig.active(network)
-        for victim, moment in _steps():
-            await _one_join(scene, victim, moment)
-        await stories.nothing_went_twice(scene)
-        assert not rig.tracebacks(network)
+        await _joins(scene, _steps())
+
+
+async def _any_moment() -> None:
+    async with stories.scene(rig.QUICK) as scene:
+        await _joins(scene, [_drawn(seed) for seed in range(SEEDS)])
+
+
+async def _joins(scene: Scene, killings: list[tuple[str, Moment]]) -> None:
+    network = scene.network
+    rig.start(network, network.nodes[MEMBER])
+    await rig.active(network, network.nodes[MEMBER])
+    rig.start(network, network.nodes[NEWCOMER])
+    await rig.active(network)
+    for victim, moment in killings:
+        await _one_join(scene, victim, moment)
+    await stories.nothing_went_twice(scene)
+    assert not rig.tracebacks(network)
 
 
 async def _one_join(scene: Scene, victim: str, moment: Moment) -> None:
@@ -73,6 +89,24 @@ def _steps() -> list[tuple[str, Moment]]:
         ("relay", _stands("pending")),
         ("relay", _stands("onboarded")),
     ]
+
+
+def _drawn(seed: int) -> tuple[str, Moment]:
+    """A victim and a moment by chance: after so many of a host's requests to the chain."""
+    chance = random.Random(seed)  # noqa: S311 - repeatable, not secret
+    victim = chance.choice((str(NEWCOMER), str(MEMBER), "relay"))
+    watched = f"node{NEWCOMER if victim == 'relay' else victim}"
+    requests = chance.randrange(1, MOST_REQUESTS)
+
+    async def moment(scene: Scene) -> None:
+        end = scene.proxy.requests.get(watched, 0) + requests
+        await rig.until(
+            scene.network,
+            lambda: scene.proxy.requests.get(watched, 0) >= end,
+            f"{requests} requests of {watched}",
+        )
+
+    return victim, moment
 
 
 _STATES = ("surveying", "pending", "onboarded")
