@@ -242,6 +242,8 @@ class World:
         for image in images:
             self.contract.submit(Propose(image), owner=True)
         self.contract.mine()
+        self._wall = self.chain.head.timestamp - self.clock.now
+        """From the guests' clock to the world's: blocks are never behind it by more than a block."""
 
     # --- guests ---------------------------------------------------------------------------------
 
@@ -303,10 +305,10 @@ class World:
         for host in self.hosts.values():
             if host.up:
                 host.send()
-        before = self.chain.head.timestamp
-        receipts = self.contract.mine(seconds)
+        late = max(0, int(self.clock.now + self._wall) - self.chain.head.timestamp)
+        receipts = self.contract.mine(late + (seconds or self.chain.block_time))
         head = self.chain.head
-        self.clock.now += head.timestamp - before
+        self.clock.now = max(self.clock.now, head.timestamp - self._wall)
         done = {id(r.call): head.hash for r in receipts if not r.error}
         failed = {id(r.call): r.error for r in receipts if r.error}
         for host in self.hosts.values():
@@ -346,7 +348,7 @@ class World:
         self.chain.mine(seconds=seconds - (regular - 1) * self.chain.block_time)
         for _ in range(regular - 1):
             self.chain.mine()
-        self.clock.now += seconds
+        self.clock.now = max(self.clock.now, self.chain.head.timestamp - self._wall)
         self.round()
 
     def reorg(self, depth: int) -> None:
