@@ -45,13 +45,6 @@ class Join:
         return sum(self.overhead)
 
 
-async def measure_all() -> list[Row]:
-    """Measure joins at 1 s, instant and 12 s blocks."""
-    rows = await at_one_second()
-    rows += await at(0.0, ENOUGH)
-    return rows + await at(SLOW_BLOCK, FEW)
-
-
 async def at_one_second() -> list[Row]:
     """The join of part 7: first after bootstrap, then many with all facts final."""
     async with on_stage(Shape(nodes=2, block_time=1.0, history=True)) as stage:
@@ -75,8 +68,17 @@ async def at_one_second() -> list[Row]:
     return rows + _latency(1.0, joins) + _costs(joins)
 
 
-async def at(block_time: float, count: int) -> list[Row]:
-    """Join latency at another pace."""
+async def instant() -> list[Row]:
+    """Join latency on a chain that mines every transaction at once."""
+    return await _at(0.0, ENOUGH)
+
+
+async def slow() -> list[Row]:
+    """Join latency at the pace of the main network."""
+    return await _at(SLOW_BLOCK, FEW)
+
+
+async def _at(block_time: float, count: int) -> list[Row]:
     async with on_stage(Shape(nodes=2, block_time=block_time, history=True)) as stage:
         newcomer = await _founded(stage)
         await _join(stage, newcomer)
