@@ -49,6 +49,18 @@ contract OnboardTest is BaseTest {
         vm.assertEq(km.nodes(newcomer.addr).commitment, uint160(uint256(before)), "H");
     }
 
+    function test_ANodeOfAnEarlierEpochIsGivenTheCurrentOne() public {
+        _setEpoch(2);
+        bytes32 slot = keccak256(abi.encode(first.addr, 3));
+        bytes32 member = vm.load(address(km), slot);
+        vm.store(address(km), slot, member ^ bytes32(uint256(1 ^ 2) << 176));
+        OnboardCall memory call = _onboardOf(newcomer, first);
+        call.epoch = 2;
+        _signOnboard(call, first);
+        _send(call);
+        vm.assertEq(km.nodes(newcomer.addr).epoch, 2, "epoch");
+    }
+
     function test_RevertWhen_TheMemberIsUnknown() public {
         _refusesMember(second, NotActive.selector, abi.encode(second.addr, Status.None));
     }
