@@ -7,8 +7,8 @@ speak for a node.
 
 import os
 import re
-import sys
 import stat
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
