@@ -12,7 +12,12 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from guest.protocol import link
-from guest.protocol.errors import MalformedInput, ProtocolViolation, ReplicatoorError
+from guest.protocol.errors import (
+    MalformedInput,
+    ProtocolViolation,
+    ReplicatoorError,
+    Unavailable,
+)
 from guest.protocol.link import (
     CollateralFound,
     FromGuest,
@@ -47,6 +52,8 @@ from host.chain.sender import Sender
 
 _LOG = logging.getLogger(__name__)
 MAX_TURNED = 4096
+MAX_CONFIRMS_AGAIN = 4
+"""Times that a Confirm is sent again in one run; each costs a transaction if it reverts."""
 MAX_CALLS = 64
 _SURVIVES_REORGS = frozenset({"register", "confirm"})
 """Calls that name no view, so that the same bytes hold on another branch."""
@@ -96,6 +103,7 @@ class GuestDesk:
         self._tasks: set[asyncio.Task[None]] = set()
         self._answers: OrderedDict[tuple[bytes, int, bytes], Onboarded] = OrderedDict()
         self._turned: OrderedDict[bytes, str] = OrderedDict()
+        self._confirmed_again: dict[str, int] = {}
         self._calls: OrderedDict[str, posts.Call] = OrderedDict()
         self.node = ZERO_ADDRESS
         """The guest's present address, as it says."""
@@ -139,7 +147,26 @@ class GuestDesk:
         mined_in_vain = outcome.state is State.MINED and outcome.verdict is State.FAILED
         if mined_in_vain or outcome.state in (State.STALE, State.FAILED):
             _LOG.info("%s is %s: %s", outcome.key, outcome.state, outcome.detail)
+            if outcome.kind == "confirm" and self._confirm_again(outcome):
+                return
             await self._send(Stale(posts.guest_key(outcome.key)))
+
+    def _confirm_again(self, outcome: ActionOutcome) -> bool:
+        """Send a Confirm again that was mined, after a reorg, before its Onboard; it never goes stale."""
+        key = posts.guest_key(outcome.key)
+        again = self._confirmed_again.get(key, 0)
+        failed = None if self._sender is None else self._sender.find(outcome.key)
+        if self._sender is None or failed is None or again >= MAX_CONFIRMS_AGAIN:
+            return False
+        self._confirmed_again[key] = again + 1
+        while len(self._confirmed_again) > MAX_CALLS:
+            del self._confirmed_again[next(iter(self._confirmed_again))]
+        try:
+            later = f"{key}{posts.KEY_MARK}{failed.nonce}"
+            self._sender.submit(later, "confirm", failed.target, failed.calldata)
+        except ReplicatoorError as error:
+            _LOG.warning("%s: %s", key, error)
+        return True
 
     # --- what the guest says --------------------------------------------------------------------
 
@@ -221,6 +248,8 @@ class GuestDesk:
             try:
                 if not await is_done(action):
                     self._sender.replace(key, call.calldata, good_until=call.good_until)
+            except Unavailable:
+                self._sender.replace(key, call.calldata, good_until=call.good_until)  # too early
             except ReplicatoorError as error:
                 _LOG.warning("%s: %s", key, error)
 
@@ -256,7 +285,7 @@ class GuestDesk:
             )
         elif not call.replaces or known.calldata == call.calldata:
             return
-        elif known.state in TERMINAL:
+        elif known.state in TERMINAL or known.state is State.MINED:
             sender.submit(
                 posts.later_key(call),
                 call.function,

@@ -86,9 +86,26 @@ def stands(function: str, calldata: bytes, status: Status, attempt: int) -> bool
         case "onboard":
             return status not in (Status.NONE, Status.PENDING) or attempt > _attempt(calldata)
         case "reject":
-            return status is not Status.ONBOARDED
+            return status not in (Status.NONE, Status.ONBOARDED)
         case "revoke":
             return status is Status.REVOKED
+        case _:
+            return False
+
+
+def too_early(function: str, status: Status, attempt: int) -> bool:
+    """Whether what a single-node call builds on is not in the newest block yet, or not any more.
+
+    A reorg drops a registration and its answer together. Sent while the registration is only in a
+    pool, the answer may be mined before it, and revert.
+    """
+    match function:
+        case "onboard":
+            return status is Status.NONE
+        case "confirm":
+            return status in (Status.NONE, Status.PENDING)
+        case "reject":
+            return status is Status.NONE or (status is Status.PENDING and attempt == 0)
         case _:
             return False
 

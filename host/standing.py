@@ -1,10 +1,10 @@
-"""Whether what an action wants stands on the chain already, whoever did it.
+"""Whether what an action wants stands on the chain already, whoever did it, or cannot stand yet.
 
 One `eth_call` an action, before each send: a hand-over that another member made first, a registration
 that somebody re-posted and a bootstrap that is mined must cost nothing more.
 """
 
-from guest.protocol.errors import MalformedInput
+from guest.protocol.errors import MalformedInput, Unavailable
 from host import posts
 from host.chain import abi
 from host.chain.actions import Action
@@ -13,6 +13,9 @@ from host.chain.hexdata import Json, data, to_data
 from host.chain.rpc import Node
 
 _MAX_RESULT = 64 * 1024
+_MOST_WAITS = 40
+"""Looks for which an action waits for what it builds on; a reorg that is followed is shorter."""
+_MAX_WAITING = 4096
 _FUNCTIONS = ("bootstrap", "register", "onboard", "onboardBatch", "confirm", "reject", "revoke")
 
 
@@ -23,11 +26,15 @@ class Standing:
         """Ask `node` about `contract` (20 bytes)."""
         self._node = node
         self._contract = contract
+        self._waits: dict[str, int] = {}
         entries = abi.release()
         self._names = {entries.entry("function", name).selector: name for name in _FUNCTIONS}
 
     async def is_done(self, action: Action) -> bool:
-        """Return whether nothing is left to do; raises `Unavailable` or `RpcError`."""
+        """Return whether nothing is left to do; raises `Unavailable` or `RpcError`.
+
+        `Unavailable` also, for some time, while the action is too early: it is held then, not judged.
+        """
         function = self._names.get(action.calldata[:4])
         if action.target != self._contract or function is None:
             return False
@@ -35,8 +42,10 @@ class Standing:
             (epoch,) = await self._view("epoch")
             return epoch != 0
         if function == "onboardBatch":
-            return await self._batch_stands(action.calldata)
+            return await self._batch_stands(action)
         status, attempt = await self.status_of(posts.subject(action.calldata))
+        if posts.too_early(function, status, attempt):
+            self._wait(action)
         return posts.stands(function, action.calldata, status, attempt)
 
     async def status_of(self, node: bytes) -> tuple[Status, int]:
@@ -49,17 +58,30 @@ class Standing:
             raise MalformedInput("nodes() has an unexpected shape")
         return Status(status), attempt
 
-    async def _batch_stands(self, calldata: bytes) -> bool:
-        items = abi.decode_call("onboardBatch", calldata)[4]
+    def _wait(self, action: Action) -> None:
+        """Hold an action that is too early; not for ever, since later nonces wait behind it."""
+        waits = self._waits.pop(action.key, 0) + 1
+        if waits > _MOST_WAITS:
+            return
+        self._waits[action.key] = waits
+        while len(self._waits) > _MAX_WAITING:
+            del self._waits[next(iter(self._waits))]
+        raise Unavailable("what it builds on is not on the chain", got=action.kind)
+
+    async def _batch_stands(self, action: Action) -> bool:
+        items = abi.decode_call("onboardBatch", action.calldata)[4]
         if not isinstance(items, tuple):
             raise MalformedInput("a batch without items")
+        stands = True
         for item in items:
             if not isinstance(item, tuple) or not isinstance(item[0], bytes):
                 raise MalformedInput("a batch item without a node")
             status, attempt = await self.status_of(item[0])
+            if status is Status.NONE:
+                self._wait(action)
             if status is Status.NONE or (status is Status.PENDING and attempt == item[1]):
-                return False
-        return True
+                stands = False
+        return stands
 
     async def _view(self, name: str, *values: abi.AbiValue) -> tuple[abi.AbiValue, ...]:
         call: dict[str, Json] = {
