@@ -97,6 +97,8 @@ class Hostile:
             phase = host.guest.node._phase
             waits = not isinstance(phase, Member) and not host.bootstrap
             return waits or self.expendable(host.guest.name)
+        if isinstance(message, Welcome) and host.bootstrap and host.guest.node._phase is None:
+            return message.bootstrap or self.expendable(host.guest.name)
         return True
 
     def forged_frame(self, host: Host, kind: int, salt: int) -> FromHost:

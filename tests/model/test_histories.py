@@ -1,7 +1,8 @@
 """Recorded histories replay: the same events make the same machine say the same things.
 
 A history that failed in the model lies beside the recorded ones and is replayed before the model runs
-on. The file's name begins with the network's trust; a node's name gives its entropy.
+on. The file's name begins with the network's trust; a node's name gives its entropy. A file outlives
+the machines that made it, so there the invariants count; word for word is for fresh recordings.
 """
 
 import json
@@ -70,8 +71,8 @@ def comparable(line: str) -> str:
     return json.dumps(content, sort_keys=True)
 
 
-def replayed(lines: list[str], trust: Trust) -> None:
-    """Replay and compare; fail where an effect differs, is missing or breaks an invariant."""
+def replayed(lines: list[str], trust: Trust, *, exact: bool) -> dict[str, Replay]:
+    """Replay; fail where an effect breaks an invariant or, if `exact`, differs or is missing."""
     network = World(trust=trust).network
     canaries = Canaries(network)
     nodes: dict[str, Replay] = {}
@@ -84,8 +85,9 @@ def replayed(lines: list[str], trust: Trust) -> None:
         name, event = parsed
         node = nodes.setdefault(name, Replay(name, network, canaries))
         node.feed(event)
-    for name, node in nodes.items():
+    for name, node in nodes.items() if exact else ():
         assert node.said == recorded.get(name, []), f"{name} said something else"
+    return nodes
 
 
 def test_there_is_a_recorded_history() -> None:
@@ -95,11 +97,13 @@ def test_there_is_a_recorded_history() -> None:
 @pytest.mark.parametrize("path", HISTORIES, ids=lambda path: path.stem)
 def test_a_history_replays(path: Path) -> None:
     trust = next(trust for trust in Trust if path.name.startswith(trust.value))
-    replayed(path.read_text().splitlines(), trust)
+    nodes = replayed(path.read_text().splitlines(), trust, exact=False)
+    served = any(OpenApps.__name__ in line for node in nodes.values() for line in node.said)
+    assert served or "failing" in path.name, "too old to tell anything: record it anew"
 
 
 def test_a_new_recording_replays_too() -> None:
-    replayed(witnessed_story(), Trust.WITNESSED)
+    replayed(witnessed_story(), Trust.WITNESSED, exact=True)
 
 
 def test_a_history_that_was_changed_is_seen() -> None:
@@ -107,4 +111,4 @@ def test_a_history_that_was_changed_is_seen() -> None:
     at = next(i for i, line in enumerate(lines) if '"effect": "Seal"' in line)
     del lines[at]
     with pytest.raises(AssertionError, match="something else"):
-        replayed(lines, Trust.WITNESSED)
+        replayed(lines, Trust.WITNESSED, exact=True)

@@ -100,6 +100,34 @@ def test_an_invented_network_of_another_image_is_fatal() -> None:
     assert not guest.posts(PostConfirm)
 
 
+def test_a_document_of_another_node_than_the_genesis_node_is_fatal() -> None:
+    world = World()
+    welcomed(world)
+    lie = invent(world.network, Forgery(), like=world.chain)
+    other = replace(lie.contract.genesis(), node=b"\x05" * 20)
+    lie.chain.mine(contract_storage.genesis(other))
+    guest = show(world, "b", lie)
+    assert guest.exit is not None
+    assert guest.exit.reason is Reason.GENESIS_INVALID
+    assert "genesis node" in guest.exit.detail
+
+
+@pytest.mark.parametrize("changed", ["x_pub", "app_root"])
+def test_epoch_keys_that_the_first_quote_does_not_vouch_for_are_fatal(changed: str) -> None:
+    world = World()
+    welcomed(world)
+    lie = invent(world.network, Forgery(), like=world.chain)
+    first = lie.contract.epoch(1)
+    other = replace(first, x_pub=b"\x05" * 20)
+    if changed == "app_root":
+        other = replace(first, app_root=b"\x05" * 20)
+    lie.chain.mine(contract_storage.epoch(1, other))
+    guest = show(world, "b", lie)
+    assert guest.exit is not None
+    assert guest.exit.reason is Reason.GENESIS_INVALID
+    assert "epoch" in guest.exit.detail
+
+
 def test_an_invented_chain_is_refused_where_a_witness_signs() -> None:
     world = World(trust=Trust.WITNESSED)
     world.started()

@@ -9,6 +9,7 @@ from guest.core.effects import MakeQuote, Seal
 from guest.core.events import Event, HostSaid, LinkUp, Quoted, QuoteFailed, Sealed, Ticked
 from guest.protocol.errors import ProtocolViolation
 from guest.protocol.link import (
+    VERSION,
     CollateralFound,
     Depart,
     FromHost,
@@ -16,6 +17,7 @@ from guest.protocol.link import (
     HandedOver,
     NeedCollateral,
     NeedGenesis,
+    NeedView,
     Newcomer,
     PostBootstrap,
     PostRegister,
@@ -24,6 +26,7 @@ from guest.protocol.link import (
     Welcome,
 )
 from tests.fakes.guest_shell import GuestShell, snapshot
+from tests.fakes.key_manager import Revoke
 from tests.model.world import World
 
 NOBODY = 4_000_000_000
@@ -172,6 +175,14 @@ def test_answers_to_questions_that_nobody_asked_change_nothing(phase: str) -> No
     refused(guest, illegal_everywhere(guest.clock.now))
 
 
+@pytest.mark.parametrize("off", [-1, 1])
+def test_the_answer_to_another_question_changes_nothing(off: int) -> None:
+    guest = World().add("g")
+    guest.tell(Welcome(VERSION, bootstrap=False))
+    (need,) = guest.posts(NeedView)
+    refused(guest, [HostSaid(guest.clock.now, View(need.request + off, None))])
+
+
 @pytest.mark.parametrize("phase", sorted(BEFORE | FOUNDERS | NEWCOMERS))
 def test_who_is_no_member_is_offered_no_newcomers(phase: str) -> None:
     guest = PHASES[phase]()
@@ -198,9 +209,10 @@ def test_an_answer_to_the_right_question_at_the_wrong_time_changes_nothing() -> 
 
 
 def test_nothing_is_legal_after_the_exit() -> None:
-    guest = member()
-    world_stale = Stale("bootstrap")
-    guest.tell(world_stale)
+    world = World()
+    (guest,) = world.started()
+    world.contract.submit(Revoke(guest.address), owner=True)
+    world.until(lambda: guest.exit is not None, limit=60)
     assert guest.exit is not None
     at = guest.clock.now
     later = [*illegal_everywhere(at), LinkUp(at), Ticked(at), HostSaid(at, OFFER)]

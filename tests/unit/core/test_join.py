@@ -91,6 +91,20 @@ def test_a_member_that_is_not_final_yet_gives_nothing() -> None:
     assert world.chain.finalised.number >= world.contract.genesis().block
 
 
+def test_a_member_whose_own_place_is_not_final_gives_nothing() -> None:
+    world = World(finality=12)
+    world.rounds(15)
+    a = world.add("a", bootstrap=True)
+    b = world.add("b")
+    world.until(lambda: world.status(b) is Status.PENDING)
+    world.rounds(4)
+    assert world.chain.finalised.number > 2  # the contract is final, the bootstrap is not
+    assert world.chain.finalised.number < world.contract.genesis().block
+    assert not a.posts(PostOnboards)
+    assert "not-yet-final" in {str(refusal.reason) for refusal in a.refusals}
+    world.until(lambda: world.active(b))
+
+
 def test_keys_of_a_registration_are_never_used_twice() -> None:
     world = World()
     guests = world.started("b", "c")

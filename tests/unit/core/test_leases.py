@@ -3,7 +3,17 @@
 from guest.chain.layout import Status
 from guest.core.effects import Exit
 from guest.protocol.errors import Reason
-from guest.protocol.link import HeadSeen, NeedView, Newcomer, PostOnboards, PostRenew, Stale, View
+from guest.protocol.link import (
+    VERSION,
+    HeadSeen,
+    NeedView,
+    Newcomer,
+    PostOnboards,
+    PostRenew,
+    Stale,
+    View,
+    Welcome,
+)
 from guest.protocol.network import Trust
 from tests.fakes.fake_chain import Block
 from tests.fakes.guest_shell import GuestShell
@@ -49,6 +59,26 @@ def test_a_lapsed_member_answers_nothing_until_it_is_renewed() -> None:
     assert len(renewals(a)) == 1
     world.until(lambda: world.active(a, b))
     assert a.posts(PostOnboards)
+
+
+def test_a_member_whose_lease_is_about_to_end_gives_nothing_that_would_come_too_late() -> None:
+    world = World()
+    (a,) = world.started()
+    host = world.hosts["founder"]
+    host.disconnect()
+    left = world.contract.node(a.address).until - world.chain.head.timestamp
+    world.advance(left - 300)
+    b = world.add("b")
+    world.until(lambda: world.status(b) is Status.PENDING)
+    world.contract.pool.clear()
+    host.connect()
+    host.tell(Welcome(VERSION, bootstrap=False))
+    host.tell(Newcomer(world.registers[b.address].document))
+    world.talk()
+    assert world.contract.node(a.address).until > world.chain.head.timestamp
+    assert not a.posts(PostOnboards)
+    assert len(renewals(a)) == 1
+    world.until(lambda: world.active(a, b))
 
 
 def test_a_network_of_one_survives_its_own_lapse() -> None:
@@ -171,12 +201,14 @@ def test_under_a_frozen_view_a_member_stops_giving_within_w_and_serving_within_2
     world = World(trust=Trust.WITNESSED)
     a, b = world.started("b")
     w = world.network.max_view_age
+    for host in world.hosts.values():
+        host.up = False
+    newcomer = world.add("n")
+    world.until(lambda: world.status(newcomer) is Status.PENDING)
+    world.hosts["b"].up = True
     then = world.chain.head, world.chain.finalised
     frozen(world, "founder", w + 2, *then)
     assert a.apps is not None
-    newcomer = world.add("n")
-    world.hosts["founder"].up = False
-    world.until(lambda: world.active(newcomer))
     before = len(a.posts(PostOnboards))
     world.hosts["founder"].tell(Newcomer(world.registers[newcomer.address].document))
     frozen(world, "founder", 2, *then)

@@ -49,7 +49,9 @@ def test_a_post_is_said_again_at_every_dial_until_it_is_stored() -> None:
 
 
 @pytest.mark.parametrize("kind", [PostBootstrap, PostRegister, PostOnboards, PostConfirm])
-def test_a_host_that_dies_before_it_stores_gets_the_same_bytes_again(kind: type) -> None:
+def test_a_host_that_dies_before_it_stores_gets_the_same_bytes_again(
+    kind: type[PostBootstrap | PostRegister | PostOnboards | PostConfirm],
+) -> None:
     world = World()
     if kind is PostBootstrap:
         guest = world.add("a", bootstrap=True)

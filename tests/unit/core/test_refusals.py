@@ -17,12 +17,15 @@ from guest.protocol.errors import Reason
 from guest.protocol.link import Newcomer, PostOnboards, PostRegister, Turned
 from guest.protocol.messages import Register, RegisterTx
 from host.devplatform.registers import registers_for
+from host.devplatform.tcbdata import Scenario
 from tests.fakes.adversary import OTHER_IMAGE, Forger, Forgery
+from tests.fakes.fake_chain import Block
 from tests.fakes.guest_shell import IMAGE, GuestShell, Machine
-from tests.fakes.key_manager import Activate, Propose, Remove
+from tests.fakes.key_manager import Activate, Expire, Propose, Remove, Revoke
 from tests.model.world import World
 
 DAY = 24 * 3600
+HOUR = 3600
 DATA = Path(__file__).parents[2] / "data" / "dcap"
 SEALED = eventlog.extended(bytes(48), eventlog.Event(SEAL_EVENT, b"").digest())
 SEAL_LOG = eventlog.encode((eventlog.Event(SEAL_EVENT, b""),))
@@ -45,6 +48,12 @@ FORGERIES = {
 }
 
 
+def deep_block(world: World) -> Block:
+    """Return an anchor as deep as a newcomer takes it, which no reorg of ours reaches."""
+    blocks = world.chain.blocks
+    return blocks[max(0, len(blocks) - 9)]
+
+
 def offered(world: World, register: PostRegister, document: bytes) -> None:
     """Put a registration on the chain and its document before the founder."""
     world.contract.do(register)
@@ -61,7 +70,7 @@ def test_a_member_gives_nothing_for(name: str) -> None:
     forgery, reason = FORGERIES[name]
     world = World()
     (a,) = world.started()
-    anchor, now = world.chain.blocks[-3], world.chain.head.timestamp
+    anchor, now = deep_block(world), world.chain.head.timestamp
     register = Forger(world.network).registration(anchor, now, forgery)
     offered(world, register, register.document)
     assert world.contract.node(register.message.node).status is Status.PENDING
@@ -72,7 +81,7 @@ def test_a_member_gives_nothing_for(name: str) -> None:
 def test_a_good_document_of_the_same_forger_would_have_been_answered() -> None:
     world = World()
     (a,) = world.started()
-    anchor, now = world.chain.blocks[-3], world.chain.head.timestamp
+    anchor, now = deep_block(world), world.chain.head.timestamp
     register = Forger(world.network).registration(anchor, now, Forgery())
     offered(world, register, register.document)
     assert len(a.posts(PostOnboards)) == 1
@@ -82,7 +91,7 @@ def test_a_quote_made_for_a_bootstrap_admits_nobody() -> None:
     world = World()
     (a,) = world.started()
     forger = Forger(world.network)
-    anchor, now = world.chain.blocks[-3], world.chain.head.timestamp
+    anchor, now = deep_block(world), world.chain.head.timestamp
     good = forger.registration(anchor, now, Forgery())
     data = digest(world.network.domain, good.message) + BOOTSTRAP_TAG
     identity = forger.made[0]
@@ -101,7 +110,7 @@ def test_a_genuine_quote_of_another_root_admits_nobody_to_a_test_network() -> No
     forger = Forger(world.network)
     identity = forger.identity()
     public = identity.decryption_key.public
-    anchor = world.chain.blocks[-3]
+    anchor = deep_block(world)
     message = Register(
         identity.address,
         identity.encryption_key_hash,
@@ -130,7 +139,7 @@ def test_a_document_that_the_chain_does_not_name_admits_nobody() -> None:
     world = World()
     (a,) = world.started()
     forger = Forger(world.network)
-    anchor, now = world.chain.blocks[-3], world.chain.head.timestamp
+    anchor, now = deep_block(world), world.chain.head.timestamp
     good = forger.registration(anchor, now, Forgery())
     public = forger.made[0].decryption_key.public
     other = forger.document(good.message, public, now - 1800, Forgery(collateral_age=7200))
@@ -140,6 +149,51 @@ def test_a_document_that_the_chain_does_not_name_admits_nobody() -> None:
     world.hosts["founder"].tell(Newcomer(good.document))
     world.talk()
     assert len(a.posts(PostOnboards)) == 1
+
+
+@pytest.mark.parametrize("end", [Revoke, Expire])
+def test_a_registration_that_is_over_is_given_nothing(end: type[Revoke | Expire]) -> None:
+    world = World()
+    (a,) = world.started()
+    anchor, now = world.chain.blocks[-3], world.chain.head.timestamp
+    register = Forger(world.network).registration(anchor, now, Forgery())
+    world.contract.do(register)
+    world.hosts["founder"].up = False
+    world.advance(HOUR + 100)
+    world.hosts["founder"].up = True
+    world.contract.do(end(register.message.node), owner=True)
+    world.hosts["founder"].tell(Newcomer(register.document))
+    world.talk()
+    assert turned(a) == [(Reason.NOT_PENDING, False)]
+    assert not a.posts(PostOnboards)
+
+
+def test_a_registration_past_its_hour_is_given_nothing_before_anyone_expires_it() -> None:
+    world = World()
+    (a,) = world.started()
+    anchor, now = world.chain.blocks[-3], world.chain.head.timestamp
+    register = Forger(world.network).registration(anchor, now, Forgery())
+    world.contract.do(register)
+    world.hosts["founder"].up = False
+    world.advance(HOUR + 100)
+    world.hosts["founder"].up = True
+    world.hosts["founder"].tell(Newcomer(register.document))
+    world.talk()
+    assert world.contract.node(register.message.node).status is Status.PENDING
+    assert turned(a) == [(Reason.REGISTRATION_EXPIRED, True)]
+    assert not a.posts(PostOnboards)
+
+
+def test_a_newcomer_signs_nothing_whose_own_evidence_would_be_refused() -> None:
+    world = World()
+    world.started()
+    world.scenario = Scenario(status="OutOfDate")
+    b = world.add("b")
+    world.rounds(3)
+    assert not b.posts(PostRegister)
+    assert Reason.QUOTE_TCB_STATUS in {str(refusal.reason) for refusal in b.refusals}
+    world.scenario = Scenario()
+    world.until(lambda: world.active(b))
 
 
 def test_bytes_that_are_no_document_leave_the_member_as_it_was() -> None:

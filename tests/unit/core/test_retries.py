@@ -1,10 +1,22 @@
 """Stories of registrations that fail and are made anew, with new keys each time, until they are not."""
 
+from dataclasses import replace
+
 from guest.chain.layout import Status
 from guest.core.member import Member
 from guest.protocol.errors import Reason
-from guest.protocol.link import PostConfirm, PostRegister, PostReject, Stale
+from guest.protocol.link import (
+    HeadSeen,
+    NeedCollateral,
+    NeedView,
+    PostConfirm,
+    PostRegister,
+    PostReject,
+    Stale,
+    View,
+)
 from guest.protocol.messages import RejectReason
+from tests.fakes import contract_storage
 from tests.fakes.adversary import Forger, RogueMember
 from tests.fakes.guest_shell import GuestShell
 from tests.fakes.key_manager import Expire, Revoke
@@ -157,6 +169,44 @@ def test_eight_failed_registrations_end_the_process_with_the_reason() -> None:
     assert len({post.message.node for post in registrations(b)}) == 8
 
 
+def test_a_view_asked_for_before_the_registration_is_no_mistake_after_it() -> None:
+    world = World()
+    world.started()
+    b = world.add("b")
+    b.platform_held = True
+    world.rounds(2)
+    b.run_platform()
+    host = world.hosts["b"]
+    (need,) = b.posts(NeedCollateral)
+    b.said.clear()
+    world.clock.now += world.network.max_view_age / 2 + 1
+    b.tick()
+    view = b.posts(NeedView)[-1]
+    assert b.said[-1] == view
+    host.hear(need)
+    host.tell(host.toward.pop())
+    assert b.posts(PostRegister)
+    host.tell(View(view.request, world.show(view)))
+    assert host.errors == []
+    b.platform_held = False
+    world.until(lambda: world.active(b))
+
+
+def test_active_by_a_hand_over_that_it_never_confirmed_ends_the_newcomer() -> None:
+    world = World()
+    world.started()
+    world.hosts["founder"].disconnect()
+    b = world.add("b")
+    world.until(lambda: world.status(b) is Status.PENDING)
+    record = world.contract.node(b.address)
+    lie = replace(record, status=Status.ACTIVE, commitment=b"\x07" * 20, until=record.until * 2)
+    world.chain.mine(contract_storage.node(b.address, lie))
+    world.until(lambda: b.exit is not None, limit=60)
+    assert b.exit is not None
+    assert b.exit.reason is Reason.COMMITMENT
+    assert not b.machine.sealed
+
+
 # --- wrong answers ------------------------------------------------------------------------------
 
 
@@ -180,6 +230,9 @@ def test_garbage_is_rejected_and_another_member_answers() -> None:
     c = world.add("c")
     world.until(lambda: world.status(c) is Status.PENDING)
     answer(world, bad, c, opens=False)
+    for _ in range(3):  # the chain does not move: nothing new to say
+        world.hosts["c"].tell(HeadSeen(1))
+        world.talk()
     (reject,) = c.posts(PostReject)
     assert reject.reason == RejectReason.DID_NOT_OPEN
     assert reject.by == a.address
