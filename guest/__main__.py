@@ -55,7 +55,7 @@ def main() -> int:
     try:
         return asyncio.run(run(configuration.parse(sys.argv[1:])))
     except Misconfigured as error:
-        sys.stderr.write(f"guest: {error}\n")
+        sys.stderr.write(f"guest: {error.reason}: {error}\n")
         return USAGE_EXIT
     except ReplicatoorError as error:
         sys.stderr.write(f"guest: {error}\n")

@@ -52,23 +52,29 @@ class HostLink:
         self._writer.close()
 
 
-async def dial(address: str) -> HostLink:
-    """Connect to `unix:PATH` or `tcp:HOST:PORT`; raises `Unavailable` or `Misconfigured`."""
+def require_address(address: str) -> tuple[str, str, int]:
+    """Return (kind, path or host, port) of `unix:PATH` or `tcp:HOST:PORT`; raises `Misconfigured`."""
     kind, _, rest = address.partition(":")
-    try:
-        async with asyncio.timeout(DIAL_LIMIT):
-            if kind == "unix":
-                return HostLink(*await asyncio.open_unix_connection(rest))
-            if kind == "tcp":
-                host, _, port = rest.rpartition(":")
-                return HostLink(*await asyncio.open_connection(host, int(port)))
-    except (OSError, TimeoutError) as error:
-        raise Unavailable("the host does not answer", got=type(error).__name__) from None
-    except ValueError:
-        pass
+    if kind == "unix" and rest and "\0" not in rest:
+        return kind, rest, 0
+    host, _, port = rest.rpartition(":")
+    if kind == "tcp" and host and port.isdecimal() and len(port) <= 5 and 0 < int(port) < 65536:
+        return kind, host, int(port)
     raise Misconfigured(
         "the host link address is not usable", got=address, expected="unix:PATH or tcp:HOST:PORT"
     )
+
+
+async def dial(address: str) -> HostLink:
+    """Connect to `unix:PATH` or `tcp:HOST:PORT`; raises `Unavailable` or `Misconfigured`."""
+    kind, where, port = require_address(address)
+    try:
+        async with asyncio.timeout(DIAL_LIMIT):
+            if kind == "unix":
+                return HostLink(*await asyncio.open_unix_connection(where))
+            return HostLink(*await asyncio.open_connection(where, port))
+    except (OSError, TimeoutError, UnicodeError) as error:
+        raise Unavailable("the host does not answer", got=type(error).__name__) from None
 
 
 class Pauses:

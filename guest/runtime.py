@@ -37,10 +37,11 @@ from guest.core.events import (
 )
 from guest.core.node import TICK, Node
 from guest.evidence import eventlog
-from guest.link import HostLink, Pauses, dial
+from guest.link import HostLink, Pauses, dial, require_address
 from guest.platform.platform import Platform, PlatformLost
 from guest.protocol.errors import (
     MalformedInput,
+    Misconfigured,
     ProtocolViolation,
     Reason,
     Refused,
@@ -56,6 +57,17 @@ QUEUE_SIZE = 1024
 QUOTE_LIMIT = 45.0
 LINGER = 2.0
 """Seconds for the last frames to leave before the process ends."""
+
+
+def _opened(record: Path | None) -> TextIO | None:
+    try:
+        return record.open("a") if record else None
+    except OSError as error:
+        raise Misconfigured(
+            "the history file cannot be written",
+            got=f"{record}: {error.strerror}",
+            mend="Give another path with --history.",
+        ) from None
 
 
 class Apps(Protocol):
@@ -80,7 +92,8 @@ class Runtime:
         record: Path | None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Wire the parts; `record` is where the history goes, if anywhere."""
+        """Wire the parts; `record` is where the history goes, if anywhere. Raises `Misconfigured`."""
+        require_address(host)
         self._node = node
         self._platform = platform
         self._apps = apps
@@ -90,7 +103,7 @@ class Runtime:
         self._link: HostLink | None = None
         self._wake_at = clock()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._record: TextIO | None = record.open("a") if record else None
+        self._record = _opened(record)
         self._last_line = ""
 
     async def run(self) -> int:
