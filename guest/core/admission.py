@@ -9,10 +9,13 @@ from dataclasses import dataclass
 from guest.chain.layout import MeasurementState, NodeRecord, Status
 from guest.chain.state import ContractState
 from guest.chain.view import ChainView
-from guest.evidence.attestation import AttestedRegistration
+from guest.core.phase import ANCHOR_DEPTH
 from guest.protocol.errors import Reason, Refused
+from guest.protocol.messages import Register
 from guest.protocol.sizes import Address, Bytes32
 
+ANCHOR_OLD = 200
+"""Blocks: beyond, too few of the contract's 256 are left to post a registration again."""
 LEASE_MARGIN = 600
 """Seconds of lease a member wants left, so that its answer is mined before the contract refuses it."""
 
@@ -70,33 +73,56 @@ def require_giver(view: ChainView, standing: Standing) -> None:
         )
 
 
-def require_receiver(view: ChainView, newcomer: AttestedRegistration, by: Address) -> NodeRecord:
-    """Return the record of a newcomer that may receive the secret under this view.
+def require_receiver(
+    view: ChainView, claim: Register, commitment: Bytes32, by: Address, *, final_asked: bool
+) -> NodeRecord:
+    """Return the record of a newcomer that the chain lets receive the secret under this view.
 
-    Raises `Refused`: NOT_PENDING, REGISTRATION_EXPIRED, COMMITMENT, MEASUREMENT_NOT_ALLOWED, and
-    NOT_ACTIVE when the newcomer has rejected this member before.
+    The claim is not attested yet: this comes first, since it is cheap, and only what the chain names
+    is worth verifying. `final_asked`: the view proves the newcomer's finalised slot too. Raises
+    `Refused`: NOT_PENDING, REGISTRATION_EXPIRED, COMMITMENT, MEASUREMENT_NOT_ALLOWED, NOT_YET_FINAL,
+    and NOT_ACTIVE when the newcomer has rejected this member before.
     """
-    record = view.newest.node(newcomer.message.node)
+    record = view.newest.node(claim.node)
     if record.status is not Status.PENDING:
         raise Refused(Reason.NOT_PENDING, "the newcomer is not Pending", got=record.status.name)
     if view.newest.header.timestamp > record.until:
         raise Refused(Reason.REGISTRATION_EXPIRED, "the registration is past its hour")
-    if record.commitment != newcomer.commitment[12:]:
+    if record.commitment != commitment[12:]:
         raise Refused(
             Reason.COMMITMENT,
             "the registration on the chain commits to another document",
-            got=newcomer.commitment[12:],
+            got=commitment[12:],
             expected=record.commitment,
         )
-    index = require_allowed(view.newest, newcomer.message.measurement_id)
+    index = require_allowed(view.newest, claim.measurement_id)
     if view.finalised is None:
         raise Refused(Reason.NOT_YET_FINAL, "no finalised state was proven")
-    require_allowed(view.finalised, newcomer.message.measurement_id)
+    require_allowed(view.finalised, claim.measurement_id)
     if index != record.measurement_index:
         raise Refused(Reason.MEASUREMENT_NOT_ALLOWED, "the slot names another image", got=index)
-    if record.attempt and view.newest.rejected(newcomer.message.node, by):
+    if record.attempt and view.newest.rejected(claim.node, by):
         raise Refused(Reason.NOT_ACTIVE, "the newcomer has rejected this member")
+    _require_lasting(view, claim, final_asked=final_asked)
     return record
+
+
+def _require_lasting(view: ChainView, claim: Register, *, final_asked: bool) -> None:
+    """Refuse, for now, a registration that a reorg of 8 blocks could take away for good.
+
+    Its anchor must lie as deep as such a reorg, or the registration could not be posted again; and an
+    anchor that is about to leave the contract's reach does so only for a registration that is final.
+    """
+    depth = view.newest.header.number - claim.anchor_number
+    if claim.anchor_number and depth < ANCHOR_DEPTH:
+        raise Refused(
+            Reason.NOT_YET_FINAL, "the anchor is too young", got=depth, expected=ANCHOR_DEPTH
+        )
+    if depth <= ANCHOR_OLD:
+        return
+    final = view.finalised
+    if not final_asked or final is None or final.node(claim.node).status is not Status.PENDING:
+        raise Refused(Reason.NOT_YET_FINAL, "the anchor is old and the registration not final")
 
 
 def _require_active(state: ContractState, record: NodeRecord, measurement: Bytes32) -> None:

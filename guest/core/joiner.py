@@ -14,6 +14,7 @@ from guest.chain.layout import NodeRecord, Status, Wanted
 from guest.chain.view import ChainView, Header
 from guest.core.admission import require_allowed
 from guest.core.attesting import Attesting
+from guest.core.confirming import CONFIRM_EVERY, confirmation
 from guest.core.effects import Effect, Exit, Refusing, Say
 from guest.core.events import Quoted, QuoteFailed
 from guest.core.genesis import GenesisCheck
@@ -34,12 +35,11 @@ from guest.protocol.link import (
     FromHost,
     GenesisFound,
     HandedOver,
-    PostConfirm,
     PostRegister,
     PostReject,
     Stale,
 )
-from guest.protocol.messages import Confirm, Handover, Register, RegisterTx, Reject, RejectReason
+from guest.protocol.messages import Handover, Register, RegisterTx, Reject, RejectReason
 from guest.protocol.primitives import keccak256
 from guest.protocol.sizes import ZERO_ADDRESS, Bytes32
 
@@ -84,6 +84,9 @@ class Joiner:
         self._timely = False
         self._time = 0
         self._epoch = 1
+        self._head = 0
+        self._confirmed_at = 0
+        self._place_stale = False
         self._round = 0
         self._note = "looking at the chain"
         self.active: tuple[Identity, EpochKeys, NodeRecord] | None = None
@@ -94,8 +97,9 @@ class Joiner:
         """Every head matters, but for the time in which only others can act."""
         if self._attesting is not None:
             return False
-        waits_for_member = self._seen is not None and self._seen.status is Status.PENDING
-        return not waits_for_member
+        pending = self._seen is not None and self._seen.status is Status.PENDING
+        # An answer that came may be of a block that the last view, or this branch, did not have yet.
+        return not pending or bool(self._offers)
 
     def ask(self) -> Ask:
         """Own slot, own image, the epoch to compare with, the genesis, and headers for an anchor."""
@@ -234,6 +238,7 @@ class Joiner:
     def _follow(self, view: ChainView, mine: Registration) -> list[Effect]:
         record = view.newest.node(mine.identity.address)
         self._seen = record
+        self._head = view.newest.header.number
         header = view.newest.header
         match record.status:
             case Status.NONE:
@@ -257,6 +262,8 @@ class Joiner:
         age = header.number - mine.anchor.number
         if age > ANCHOR_LIFE:
             return self._start_over(Reason.ANCHOR_DEAD, f"the anchor is {age} blocks old")
+        if self._place_stale:
+            return self._start_over(Reason.ANCHOR_DEAD, "the registration can no longer be mined")
         self._note = "waiting for the registration to be mined"
         return []
 
@@ -295,7 +302,9 @@ class Joiner:
             return self._start_over(Reason.REGISTRATION_EXPIRED, "not confirmed within the hour")
         if self._opened is not None and self._opened.handover[12:] == record.commitment:
             self._note = "waiting for the confirmation to be mined"
-            return []
+            if self._head - self._confirmed_at < CONFIRM_EVERY:
+                return []
+            return self._say_confirm(mine, self._opened)
         for offer in self._offers:
             handover = self._handover(offer, mine)
             identifier = handover_id(
@@ -336,19 +345,13 @@ class Joiner:
         return self._reject(view, mine, offer, identifier, RejectReason.WRONG_SECRET)
 
     def _confirm(self, mine: Registration, identifier: Bytes32, keys: EpochKeys) -> list[Effect]:
-        domain = self._context.network.domain
-        message = Confirm(mine.identity.address, identifier)
         self._opened = Opened(identifier, keys)
         self._note = "the secret is right; confirmation posted"
-        key = f"confirm/{mine.identity.address.hex()}/{identifier.hex()[:16]}"
-        post = PostConfirm(
-            key,
-            mine.identity.address,
-            identifier,
-            mine.identity.sign(domain, message),
-            keys.sign(domain, message),
-        )
-        return [Say(post)]
+        return self._say_confirm(mine, self._opened)
+
+    def _say_confirm(self, mine: Registration, opened: Opened) -> list[Effect]:
+        self._confirmed_at = self._head
+        return [Say(confirmation(self._context, mine.identity, opened.keys, opened.handover))]
 
     def _reject(
         self,
@@ -393,7 +396,9 @@ class Joiner:
     def _stale(self, key: str) -> list[Effect]:
         mine = self._registration
         if mine is not None and key == mine.key:
-            return self._start_over(Reason.ANCHOR_DEAD, "the registration can no longer be mined")
+            self._place_stale = True  # counts only once a view shows that our slot is empty
+        if key.startswith("confirm/"):
+            self._confirmed_at = -CONFIRM_EVERY
         if key.startswith("reject/"):
             self._rejected.clear()  # judged, and rejected under a new view, at the next one
         return []
@@ -406,7 +411,7 @@ class Joiner:
         if self._opened is not None:
             self._opened.keys.wipe()
         self._attesting = self._registration = self._opened = self._seen = None
-        self._timely = False
+        self._timely = self._place_stale = False
         self._offers.clear()
         self._rejected.clear()
         self._rejects_posted.clear()

@@ -10,14 +10,15 @@ from dataclasses import dataclass, replace
 
 from guest.chain.layout import MeasurementState, NodeRecord, Status, Wanted
 from guest.chain.view import ChainView
-from guest.core.admission import own_standing, require_giver, require_receiver
+from guest.core.admission import ANCHOR_OLD, own_standing, require_giver, require_receiver
+from guest.core.confirming import CONFIRM_EVERY, confirmation
 from guest.core.effects import Effect, Exit, Refusing, Say
 from guest.core.events import Quoted, QuoteFailed
 from guest.core.identity import Identity
 from guest.core.phase import Ask, Context, Standpoint
+from guest.core.waiting_room import Waiting, WaitingRoom
 from guest.evidence.attestation import AttestedRegistration, verify_registration
-from guest.protocol import document as document_format
-from guest.protocol.digests import digest, document_hash
+from guest.protocol.digests import digest
 from guest.protocol.errors import FATAL, MalformedInput, ProtocolViolation, Reason, Refused
 from guest.protocol.keys import EpochKeys
 from guest.protocol.link import (
@@ -45,8 +46,6 @@ from guest.protocol.messages import (
 from guest.protocol.primitives import keccak256, seal
 from guest.protocol.sizes import Address, Bytes32
 
-MAX_WAITING = 256
-"""Newcomers whose documents are kept at once: 96 KiB each at the most, and some 20 in practice."""
 MAX_ANSWERS = 4096
 """Ciphertexts kept for re-signing (design: until final or expired)."""
 LEASE = 7 * 24 * 3600
@@ -72,21 +71,13 @@ PATIENCE = 3600
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
-    """A newcomer's document and what it claims."""
-
-    document: bytes
-    claim: Register
-    since: float
-
-
-@dataclass(frozen=True, slots=True)
 class Answer:
     """A ciphertext made for one newcomer and attempt, and the action that carries it."""
 
     item: OnboardItem
     key: str
     made: int
+    view: int
     stale: bool
 
 
@@ -101,13 +92,17 @@ class Member:
         self._identity = identity
         self._keys = keys
         self._commitment = commitment
-        self._waiting: OrderedDict[Address, Waiting] = OrderedDict()
+        self._waiting = WaitingRoom(context.network.domain)
         self._answers: OrderedDict[tuple[Address, int], Answer] = OrderedDict()
         self._record: NodeRecord | None = None
         self._final = False
         self._renewing = ""
         self._renew_stale = False
         self._renew_view = 0
+        self._head = 0
+        self._place_stale = False
+        self._confirmed_at = 0
+        self._missing_since: int | None = None
         self._depart = False
         self._note = "member"
         self.apps_reason: Reason | None = None
@@ -117,11 +112,12 @@ class Member:
     def eager(self) -> bool:
         """A head matters while somebody waits for us, or we wait for the chain."""
         stale = any(answer.stale for answer in self._answers.values())
-        return bool(self._waiting or stale or self._renewing or self._depart)
+        undone = self._record is not None and self._record.status is not Status.ACTIVE
+        return bool(self._waiting or stale or self._renewing or self._depart or undone)
 
     def ask(self) -> Ask:
         """Own slot and image, and the same of everyone who waits; finalised as well."""
-        claims = [waiting.claim for waiting in list(self._waiting.values())[:MAX_BATCH]]
+        claims = [waiting.claim for waiting in self._waiting.next(MAX_BATCH)]
         stale = [key for key, answer in self._answers.items() if answer.stale][:MAX_BATCH]
         nodes = {self._identity.address, *(claim.node for claim in claims), *(n for n, _ in stale)}
         images = {self._context.measurement, *(claim.measurement_id for claim in claims)}
@@ -134,13 +130,16 @@ class Member:
             rejected=rejected,
             genesis=False,
         )
-        finalised = replace(newest, nodes=(self._identity.address,), rejected=())
+        old = {c.node for c in claims if self._head - c.anchor_number > ANCHOR_OLD}
+        own = (self._identity.address, *sorted(old))
+        finalised = replace(newest, nodes=own, rejected=())
         return Ask(newest, finalised, 0)
 
     def on_view(self, view: ChainView, asked: Ask, at: float) -> list[Effect]:  # noqa: ARG002
         """Look at our own place first; then answer whoever may be answered."""
         mine = view.newest.node(self._identity.address)
         self._record = mine
+        self._head = view.newest.header.number
         self._forget_old(view.newest.header.timestamp)
         if mine.status in _OVER:
             reason = _OVER[mine.status]
@@ -150,7 +149,10 @@ class Member:
         if mine.status in _UNDONE and view.newest.header.timestamp > mine.until:
             detail = "a reorg undid our confirmation and the hour is past"
             return [Exit(Reason.REGISTRATION_EXPIRED, detail, True)]
-        effects = self._renew(view, mine) + self._leave(mine)
+        lost = self._lost_place(mine)
+        if lost:
+            return lost
+        effects = self._renew(view, mine) + self._leave(mine) + self._confirm_again(mine)
         try:
             standing = own_standing(view, self._identity.address, self._context.measurement)
         except Refused as refusal:
@@ -172,7 +174,8 @@ class Member:
     def on_message(self, message: FromHost, at: float) -> list[Effect]:
         """Take newcomers, word of stale posts, and the operator's wish to leave."""
         if isinstance(message, Newcomer):
-            return self._admit(message.document, at)
+            self._waiting.admit(message.document, at)
+            return []
         if isinstance(message, Stale):
             return self._stale(message.key)
         if isinstance(message, Depart):
@@ -189,9 +192,9 @@ class Member:
     def on_tick(self, at: float) -> list[Effect]:
         """Drop newcomers that waited too long."""
         effects: list[Effect] = []
-        for node, waiting in list(self._waiting.items()):
+        for waiting in self._waiting:
             if at - waiting.since > PATIENCE:
-                del self._waiting[node]
+                self._waiting.remove(waiting)
                 effects += _turn(waiting, Reason.TIMEOUT, "it could not be answered in an hour")
         return effects
 
@@ -208,40 +211,25 @@ class Member:
 
     # --- newcomers ------------------------------------------------------------------------------
 
-    def _admit(self, document: bytes, at: float) -> list[Effect]:
-        claim = document_format.decode(document).register
-        if claim is None:
-            raise Refused(Reason.DOCUMENT_MESSAGE, "the document is not a registration")
-        if claim.node not in self._waiting and len(self._waiting) >= MAX_WAITING:
-            raise Refused(Reason.TIMEOUT, "too many newcomers wait", got=len(self._waiting))
-        self._waiting[claim.node] = Waiting(document, claim, at)
-        return []
-
     def _answer(self, view: ChainView, asked: Ask) -> list[Effect]:
         effects: list[Effect] = []
         fresh: list[OnboardItem] = []
-        for node in asked.newest.nodes:
-            waiting = self._waiting.get(node)
-            if waiting is None or view.newest.node(node).status is Status.NONE:
-                continue  # not mined yet, or taken back by a reorg
-            if waiting.claim.measurement_id not in asked.newest.measurements:
-                continue  # another document came in between, of an image this view does not prove
-            try:
-                newcomer = verify_registration(
-                    waiting.document,
-                    network=self._context.network,
-                    now=view.newest.header.timestamp,
-                )
-                record = require_receiver(view, newcomer, self._identity.address)
-                known = (node, record.attempt) in self._answers
-                item = None if known else self._seal(newcomer, record.attempt)
-            except (Refused, MalformedInput) as refusal:
-                if refusal.reason not in PASSING:
-                    del self._waiting[node]
-                    reason = refusal.reason or Reason.DOCUMENT_MESSAGE
-                    effects += _turn(waiting, reason, str(refusal))
+        for waiting in self._waiting.next(MAX_BATCH):
+            if not _proves(asked, waiting.claim):
+                continue  # came after the view was asked for
+            if view.newest.node(waiting.claim.node).status is Status.NONE:
+                self._waiting.undecided(waiting)  # not mined yet, or taken back by a reorg
                 continue
-            del self._waiting[node]
+            try:
+                item = self._decide(view, asked, waiting)
+            except (Refused, MalformedInput) as refusal:
+                reason = refusal.reason or Reason.DOCUMENT_MESSAGE
+                if reason in PASSING:
+                    self._waiting.undecided(waiting)
+                    continue
+                effects += _turn(waiting, reason, str(refusal))
+                item = None
+            self._waiting.remove(waiting)
             if item is not None:
                 fresh.append(item)
         for key, items in self._stale_answers(view, asked).items():
@@ -249,6 +237,24 @@ class Member:
         if fresh:
             effects.append(self._post(view, _group_key(fresh), fresh, again=False))
         return effects
+
+    def _decide(self, view: ChainView, asked: Ask, waiting: Waiting) -> OnboardItem | None:
+        """Return a new ciphertext for a newcomer, None if it has one; raises if it may not have one."""
+        final = asked.finalised is not None and waiting.claim.node in asked.finalised.nodes
+        record = require_receiver(
+            view, waiting.claim, waiting.commitment, self._identity.address, final_asked=final
+        )
+        place = (waiting.claim.node, record.attempt)
+        known = self._answers.get(place)
+        if known is not None:
+            # It still waits although we answered: what no block can take any more is signed anew.
+            if self._head - known.view > VIEW_LIFE:
+                self._answers[place] = replace(known, stale=True)
+            return None
+        newcomer = verify_registration(
+            waiting.document, network=self._context.network, now=view.newest.header.timestamp
+        )
+        return self._seal(newcomer, record.attempt)
 
     def _seal(self, newcomer: AttestedRegistration, attempt: int) -> OnboardItem:
         """Make the one ciphertext for this newcomer and attempt."""
@@ -304,7 +310,7 @@ class Member:
             message = OnboardBatch(by, epoch, header.number, header.hash, entries)
         signature = self._identity.sign(domain, message)
         for item in items:
-            answer = Answer(item, key, header.timestamp, stale=False)
+            answer = Answer(item, key, header.timestamp, header.number, stale=False)
             self._answers[(item.node, item.attempt)] = answer
         while len(self._answers) > MAX_ANSWERS:
             self._answers.popitem(last=False)
@@ -338,6 +344,26 @@ class Member:
         post = PostRenew(key, again, self._identity.address, header.number, header.hash, signature)
         return [Say(post)]
 
+    def _lost_place(self, mine: NodeRecord) -> list[Effect]:
+        """Exit when a reorg took our place away and nothing can bring it back."""
+        if mine.status is not Status.NONE:
+            self._missing_since, self._place_stale = None, False
+            return []
+        if self._missing_since is None:
+            self._missing_since = self._head
+        if self._place_stale or self._head - self._missing_since > VIEW_LIFE:
+            detail = "a reorg took our own place away and it cannot be mined again"
+            return [Exit(Reason.ANCHOR_DEAD, detail, True)]
+        return []
+
+    def _confirm_again(self, mine: NodeRecord) -> list[Effect]:
+        """Post our Confirm again while a reorg has put us back to our own hand-over."""
+        ours = mine.status is Status.ONBOARDED and mine.commitment == self._commitment[12:]
+        if not ours or (self._confirmed_at and self._head - self._confirmed_at < CONFIRM_EVERY):
+            return []
+        self._confirmed_at = self._head
+        return [Say(confirmation(self._context, self._identity, self._keys, self._commitment))]
+
     def _leave(self, mine: NodeRecord) -> list[Effect]:
         if not self._depart or mine.status is not Status.ACTIVE:
             return []
@@ -349,8 +375,9 @@ class Member:
 
     def _stale(self, key: str) -> list[Effect]:
         if key.startswith(("register/", "bootstrap")):
-            detail = "a reorg took our own place away and it cannot be mined again"
-            return [Exit(Reason.ANCHOR_DEAD, detail, True)]
+            self._place_stale = True  # counts only once a view shows that our place is gone
+        if key.startswith("confirm/"):
+            self._confirmed_at = 0
         if key == self._renewing:
             self._renew_stale = True
         for entry, answer in self._answers.items():
@@ -367,6 +394,12 @@ class Member:
             del self._answers[entry]
 
 
+def _proves(asked: Ask, claim: Register) -> bool:
+    """Whether a view that was asked for so proves what a claim needs."""
+    known = claim.node in asked.newest.nodes
+    return known and claim.measurement_id in asked.newest.measurements
+
+
 def _group_key(items: list[OnboardItem]) -> str:
     named = b"".join(item.node + bytes([item.attempt]) for item in items)
     if len(items) == 1:
@@ -376,5 +409,5 @@ def _group_key(items: list[OnboardItem]) -> str:
 
 def _turn(waiting: Waiting, reason: Reason, detail: str) -> list[Effect]:
     final = reason not in OF_THE_MOMENT
-    turned = Turned(document_hash(waiting.document), str(reason), final)
+    turned = Turned(waiting.name, str(reason), final)
     return [Refusing(reason, detail), Say(turned)]

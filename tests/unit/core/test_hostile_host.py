@@ -13,6 +13,7 @@ from guest.protocol.link import (
     CollateralFound,
     HandedOver,
     Newcomer,
+    PostConfirm,
     PostOnboards,
     PostRegister,
     PostRenew,
@@ -21,11 +22,18 @@ from guest.protocol.link import (
 from host.chain import events
 from host.devplatform.registers import registers_for
 from tests.fakes.adversary import Forger, Forgery
+from tests.fakes.fake_chain import Block
 from tests.fakes.guest_shell import IMAGE, GuestShell, Machine
 from tests.fakes.key_manager import Revoke
 from tests.model.world import World
 
 DAY = 24 * 3600
+
+
+def deep_block(world: World) -> Block:
+    """Return an anchor as deep as a newcomer takes it, which no reorg of ours reaches."""
+    blocks = world.chain.blocks
+    return blocks[max(0, len(blocks) - 9)]
 
 
 def held_before_its_seal(world: World) -> GuestShell:
@@ -70,7 +78,7 @@ def test_a_newcomer_with_a_broken_encryption_key_costs_nobody_else_anything() ->
     host = world.hosts["founder"]
     forger = Forger(world.network)
     broken = forger.registration(
-        world.chain.blocks[-2], world.chain.head.timestamp, Forgery(broken_key=True)
+        deep_block(world), world.chain.head.timestamp, Forgery(broken_key=True)
     )
     host.store(broken)
     b = world.add("b")
@@ -85,7 +93,7 @@ def test_a_broken_newcomer_does_not_swallow_the_lease_renewal() -> None:
     forger = Forger(world.network)
     world.advance(3 * DAY + 43000)
     broken = forger.registration(
-        world.chain.blocks[-2], world.chain.head.timestamp, Forgery(broken_key=True)
+        deep_block(world), world.chain.head.timestamp, Forgery(broken_key=True)
     )
     world.contract.do(broken)
     world.hosts["founder"].up = False
@@ -101,17 +109,17 @@ def test_documents_swapped_between_question_and_answer_lose_no_effects() -> None
     world = World(images=(IMAGE.measurement_id, other.registers.measurement_id))
     (a,) = world.started()
     forger = Forger(world.network)
-    now, anchor = world.chain.head.timestamp, world.chain.blocks[-2]
-    first = forger.registration(anchor, now, Forgery())
-    world.contract.do(first)
+    now, anchor = world.chain.head.timestamp, deep_block(world)
+    second = forger.registration(anchor, now, Forgery(registers=other.registers))
+    world.contract.do(second)
     host = world.hosts["founder"]
-    host.tell(Newcomer(first.document))
-    second = _same_node_other_image(world, first, other)
-    host.tell(Newcomer(second))
+    host.tell(Newcomer(_same_node_other_image(world, second)))
+    host.tell(Newcomer(second.document))  # before the view, which proves the first one's image
     before = len(host.errors)
     world.talk()
     assert host.errors[before:] == []
     assert isinstance(a.node._phase, Member)
+    assert len(a.ciphertexts(second.message.node)) == 1
 
 
 def test_a_flood_of_the_same_old_answer_does_not_push_out_the_right_one() -> None:
@@ -153,17 +161,49 @@ def test_a_host_that_answers_late_costs_a_registration_and_not_the_network() -> 
     world.until(lambda: world.active(b), limit=80)
 
 
-def test_a_member_whose_place_a_reorg_took_for_good_starts_again() -> None:
+def test_word_that_its_place_is_stale_ends_no_member_that_stands() -> None:
     world = World(finality=12)
     world.started()
     b = world.add("b")
     world.until(lambda: world.active(b))
     register = b.posts(PostRegister)[-1]
     world.hosts["b"].tell(Stale(register.key))
+    world.rounds(4)
+    assert b.exit is None
+    assert world.active(b)
+
+
+def test_word_that_a_registration_is_stale_throws_no_good_one_away() -> None:
+    """A stranger copies our Register with a higher tip: ours reverts, and theirs stands for us."""
+    world = World()
+    world.started()
+    b = world.add("b")
+    world.until(lambda: world.status(b) is Status.PENDING)
+    register = b.posts(PostRegister)[-1]
+    world.hosts["b"].tell(Stale(register.key))
+    world.until(lambda: world.active(b))
+    assert len(b.posts(PostRegister)) == 1
+
+
+def test_a_member_whose_place_a_reorg_took_for_good_starts_again() -> None:
+    world = World(finality=12)
+    world.started()
+    b = world.add("b")
+    world.until(lambda: world.active(b))
+    register = b.posts(PostRegister)[-1]
+    for host in world.hosts.values():
+        host.outbox.clear()
+    while world.status(b) is not Status.NONE:
+        world.chain.reorg(1)
+        world.chain.blocks.pop()
+    while world.chain.head.number <= b.node._reader._newest:
+        world.chain.mine()
+    world.hosts["b"].tell(Stale(register.key))
+    world.rounds(3)
     assert b.exit == Exit(Reason.ANCHOR_DEAD, b.exit.detail if b.exit else "", True)
 
 
-def test_a_member_whose_confirmation_never_comes_back_starts_again_after_its_hour() -> None:
+def test_a_confirmation_that_its_host_lost_is_posted_again_after_a_reorg() -> None:
     world = World(finality=12)
     world.started()
     b = world.add("b")
@@ -171,12 +211,8 @@ def test_a_member_whose_confirmation_never_comes_back_starts_again_after_its_hou
     world.hosts["b"].outbox.clear()
     world.chain.reorg(1)
     assert world.status(b) is Status.ONBOARDED
-    world.rounds(40)
-    assert b.closed_for == Reason.NOT_ACTIVE
-    world.advance(3700)
-    world.rounds(2)
-    assert b.exit is not None
-    assert b.exit.rejoin
+    world.until(lambda: world.active(b), limit=40)
+    assert len(b.posts(PostConfirm)) >= 2
 
 
 @pytest.mark.parametrize("offers", [1, 3])
@@ -215,10 +251,9 @@ def _answers(world: World, guest: GuestShell) -> list[HandedOver]:
     ]
 
 
-def _same_node_other_image(world: World, first: PostRegister, machine: Machine) -> bytes:
-    forger = Forger(world.network)
-    message = replace(first.message, measurement_id=machine.registers.measurement_id)
-    public = document_format.decode(first.document).encryption_key
-    return forger.document(
-        message, public, world.chain.head.timestamp, Forgery(registers=machine.registers)
-    )
+def _same_node_other_image(world: World, post: PostRegister) -> bytes:
+    """A good document of the same keys on the image of the tests."""
+    message = replace(post.message, measurement_id=IMAGE.measurement_id)
+    public = document_format.decode(post.document).encryption_key
+    now = world.chain.head.timestamp
+    return Forger(world.network).document(message, public, now, Forgery())
