@@ -28,6 +28,7 @@ from host.documents.relay import RelayClient
 from host.guest_desk import Desk, GuestDesk, Views
 from host.guest_link import GuestLink
 from host.guest_process import GuestProcess
+from host.late_views import LateViews
 from host.roster import Pending, Roster
 from host.standing import Standing
 
@@ -84,8 +85,9 @@ class Service:
         self._fetching: set[bytes] = set()
         self._fetches = asyncio.Semaphore(MAX_FETCHES)
         self._tasks: set[asyncio.Task[None]] = set()
-        desk = Desk(views, collateral.fetch, self._document, self._publish, self._answering)
         self._link = GuestLink(config.guest_socket, self._heard, self._connected)
+        self._views = LateViews(views, self._head, lambda n: self._link.send(HeadSeen(n)))
+        desk = Desk(self._views, collateral.fetch, self._document, self._publish, self._answering)
         self._desk = GuestDesk(
             config.network, desk, sender, self._link.send, bootstrap=config.bootstrap
         )
@@ -107,6 +109,7 @@ class Service:
         finally:
             for task in self._tasks:
                 task.cancel()
+            self._views.stop()
             await self._link.stop()
 
     # --- the chain ------------------------------------------------------------------------------
@@ -139,8 +142,7 @@ class Service:
     async def _repeat_head(self) -> None:
         while True:
             await asyncio.sleep(HEAD_EVERY)
-            head = self._scanner.head
-            await self._link.send(HeadSeen(head.number if head else 0))
+            await self._link.send(HeadSeen(self._head() or 0))
             self._write_status()
 
     async def _outcomes(self, sender: Sender) -> None:
@@ -287,8 +289,11 @@ class Service:
         self._write_status()
 
     async def _connected(self) -> None:
+        await self._desk.connected(self._head())
+
+    def _head(self) -> int | None:
         head = self._scanner.head
-        await self._desk.connected(head.number if head else None)
+        return head.number if head else None
 
     def _write_status(self) -> None:
         """Leave the present state where `replicatoor status` finds it, whole or not at all."""

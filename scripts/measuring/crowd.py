@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 from host.chain.blocks import LogEntry, parse_block, parse_logs
 from host.chain.events import Confirmed, Onboarded, Registered, SeenEvent, decode_event
-from host.chain.hexdata import Json, quantity, to_data
+from host.chain.hexdata import Json, data, members, quantity, to_data
 from host.devnet.network import FUNDS, LocalNode, Shape, make_node
 from scripts.measuring.crowddriver import DONE
+from scripts.measuring.proxy import function_of
 from scripts.measuring.rows import Row
 from scripts.measuring.stage import Stage, on_stage
 
@@ -28,7 +29,7 @@ class Crowded:
     seconds: int
     register_blocks: int
     confirm_blocks: int
-    reverted: int
+    reverted: tuple[str, ...]
     replaced: int
     from_member: int
     onboard_gas: float
@@ -105,15 +106,19 @@ async def _time(stage: Stage, number: int) -> int:
     return parse_block(block).timestamp
 
 
-async def _reverted(stage: Stage, began: int) -> int:
-    """Count the transactions of all blocks since `began` that failed."""
-    count = 0
+async def _reverted(stage: Stage, began: int) -> tuple[str, ...]:
+    """Name the functions of all transactions since block `began` that failed."""
+    failed: list[str] = []
     for number in range(began, await stage.head() + 1):
         receipts = await stage.network.rpc.call("eth_getBlockReceipts", hex(number))
         for receipt in receipts if isinstance(receipts, list) else []:
-            if isinstance(receipt, dict):
-                count += quantity(receipt["status"], "a status") != 1
-    return count
+            if not isinstance(receipt, dict) or quantity(receipt["status"], "a status") == 1:
+                continue
+            digest = receipt["transactionHash"]
+            found = await stage.network.rpc.call("eth_getTransactionByHash", digest)
+            calldata = data(members(found, "a transaction")["input"], "calldata", max_size=2**20)
+            failed.append(function_of(calldata))
+    return tuple(failed)
 
 
 async def _gas_each(stage: Stage, onboards: list[SeenEvent]) -> float:
@@ -153,9 +158,9 @@ def _rows(name: str, how: str, found: Crowded, seconds: float) -> list[Row]:
         ),
         Row(
             f"{name}-failed-transactions",
-            found.reverted + found.replaced,
+            len(found.reverted) + found.replaced,
             "",
-            f"{found.reverted} reverted, {found.replaced} replaced",
+            f"{len(found.reverted)} reverted {' '.join(found.reverted)}, {found.replaced} replaced",
             budget=0,
         ),
         Row(

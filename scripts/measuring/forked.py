@@ -47,9 +47,13 @@ def start(
         time.sleep(POLL)
     began = time.monotonic()
     for at, one in enumerate(plan):
-        sys.argv = ["guest", *one["guest"]]
-        pids.append(fork(folder / f"guest{at}.log", guest_program.main))
+        pids.append(fork(folder / f"guest{at}.log", lambda a=one["guest"]: _guest(list(a))))  # type: ignore[misc]
     return began
+
+
+def _guest(arguments: list[str]) -> int:
+    sys.argv = ["guest", *arguments]
+    return guest_program.main()
 
 
 def main() -> int:

@@ -84,10 +84,13 @@ class RpcProxy:
         if self._session is None:
             return web.Response(status=503)
         headers = {"Content-Type": "application/json"}
-        async with self._session.post(self.target, data=body, headers=headers) as response:
-            answer = await response.read()
+        try:
+            async with self._session.post(self.target, data=body, headers=headers) as response:
+                answer = await response.read()
+        except (aiohttp.ClientError, TimeoutError, OSError):
+            return web.Response(status=502)
         self._answered(calls, answer)
-        return web.Response(body=answer, status=response.status, content_type="application/json")
+        return web.Response(body=answer, content_type="application/json")
 
     def _asked(self, calls: list[Json]) -> None:
         now = time.monotonic()
@@ -130,7 +133,12 @@ def _transaction(raw: bytes, at: float) -> Sent:
     nonce, calldata = fields[1], fields[7]
     if not isinstance(nonce, bytes) or not isinstance(calldata, bytes):
         raise TypeError("not a transaction of type 2")
+    number = int.from_bytes(nonce, "big")
+    return Sent(at, keccak256(raw), number, function_of(calldata), calldata)
+
+
+def function_of(calldata: bytes) -> str:
+    """Return the name of the contract's function that calldata calls."""
     release = abi.release()
     names = {release.entry("function", name).selector: name for name in FUNCTIONS}
-    function = names.get(calldata[:4], "other")
-    return Sent(at, keccak256(raw), int.from_bytes(nonce, "big"), function, calldata)
+    return names.get(calldata[:4], "other")
