@@ -160,7 +160,8 @@ def _rows(name: str, how: str, found: Crowded, seconds: float) -> list[Row]:
             f"{name}-failed-transactions",
             len(found.reverted) + found.replaced,
             "",
-            f"{len(found.reverted)} reverted {' '.join(found.reverted)}, {found.replaced} replaced",
+            f"{len(found.reverted)} reverted ({', '.join(found.reverted) or 'none'}), "
+            f"{found.replaced} replaced",
             budget=0,
         ),
         Row(

@@ -53,8 +53,8 @@ class Row:
 
 
 def rounded(value: float) -> float:
-    """Return four significant digits, whole numbers whole."""
-    return round(value) if abs(value) >= 1000 else float(f"{value:.4g}")
+    """Return three significant digits, and of a large number every one before the point."""
+    return round(value) if abs(value) >= 1000 else float(f"{value:.3g}")
 
 
 def as_json(rows: Sequence[Row]) -> str:
@@ -69,7 +69,7 @@ def as_table(rows: Sequence[Row]) -> str:
     for row in rows:
         mark = "    " if row.budget is None else ("ok  " if row.ok else "MISS")
         lines.append(
-            f"{row.name:<{name}} {rounded(row.figure):>10g} {row.unit:<8} {row.limit:>10} {mark}"
+            f"{row.name:<{name}} {rounded(row.figure):>10.12g} {row.unit:<8} {row.limit:>10} {mark}"
             f"  {row.how}"
         )
     return "\n".join(lines)
@@ -89,7 +89,7 @@ def percentile(values: Sequence[float], share: float) -> float:
 
 def spread(values: Sequence[float]) -> str:
     """Return the range and number of values, for a row's `how`."""
-    return f"[{min(values):.3g}-{max(values):.3g}] n={len(values)}"
+    return f"[{rounded(min(values)):.12g}-{rounded(max(values)):.12g}] n={len(values)}"
 
 
 def load() -> float:

@@ -1,6 +1,6 @@
 """A network on this machine with a counting proxy before every host, and the story of each guest.
 
-Owns what the benchmarks of joins share: start, follow, retire. Nodes 0 bootstraps, and stays the only
+Owns what the benchmarks of joins share: start, follow, retire. Node 0 bootstraps, and stays the only
 member: whoever has joined is revoked again, so that the next join meets the same network.
 """
 
@@ -9,7 +9,7 @@ import contextlib
 import json
 import time
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -20,7 +20,6 @@ from host.devnet.network import LocalNetwork, LocalNode, Shape, launch
 from scripts.measuring.proxy import RpcProxy, Sent
 
 POLL = 0.01
-FINAL_DEPTH = 2
 SETTLE = 3
 """Blocks after which what is mined now is final, on a chain with one slot an epoch."""
 
@@ -41,7 +40,6 @@ class Stage:
     network: LocalNetwork
     proxies: list[RpcProxy]
     _owner: str = ""
-    _traces: dict[int, Path] = field(default_factory=dict)
 
     @property
     def member(self) -> LocalNode:
