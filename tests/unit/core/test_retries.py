@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import pytest
+
 from guest.chain.layout import Status
 from guest.core.member import Member
 from guest.protocol.errors import Reason
@@ -192,12 +194,15 @@ def test_a_view_asked_for_before_the_registration_is_no_mistake_after_it() -> No
     world.until(lambda: world.active(b))
 
 
-def test_active_by_a_hand_over_that_it_never_confirmed_ends_the_newcomer() -> None:
+@pytest.mark.parametrize("status", [Status.PENDING, Status.ONBOARDED])
+def test_active_by_a_hand_over_that_it_never_confirmed_ends_the_newcomer(status: Status) -> None:
     world = World()
     world.started()
-    world.hosts["founder"].disconnect()
     b = world.add("b")
-    world.until(lambda: world.status(b) is Status.PENDING)
+    world.until(lambda: world.status(b) is status)
+    for host in world.hosts.values():
+        host.outbox.clear()
+    world.hosts["founder"].disconnect()
     record = world.contract.node(b.address)
     lie = replace(record, status=Status.ACTIVE, commitment=b"\x07" * 20, until=record.until * 2)
     world.chain.mine(contract_storage.node(b.address, lie))
