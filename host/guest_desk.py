@@ -16,7 +16,6 @@ from guest.protocol.errors import (
     MalformedInput,
     ProtocolViolation,
     ReplicatoorError,
-    Unavailable,
 )
 from guest.protocol.link import (
     CollateralFound,
@@ -55,8 +54,6 @@ MAX_TURNED = 4096
 MAX_CONFIRMS_AGAIN = 4
 """Times that a Confirm is sent again in one run; each costs a transaction if it reverts."""
 MAX_CALLS = 64
-_SURVIVES_REORGS = frozenset({"register", "confirm"})
-"""Calls that name no view, so that the same bytes hold on another branch."""
 MAX_REMEMBERED = 512
 """Answers of others kept for a guest whose address we may learn only after the event."""
 MAX_TASKS = 32
@@ -80,6 +77,7 @@ class Desk:
     document: Callable[[bytes], Awaitable[bytes]]
     publish: Callable[[bytes], Awaitable[None]]
     answering: Callable[[PostOnboards], Awaitable[None]]
+    is_done: Callable[[Action], Awaitable[bool]]
 
 
 class GuestDesk:
@@ -104,7 +102,6 @@ class GuestDesk:
         self._answers: OrderedDict[tuple[bytes, int, bytes], Onboarded] = OrderedDict()
         self._turned: OrderedDict[bytes, str] = OrderedDict()
         self._confirmed_again: dict[str, int] = {}
-        self._calls: OrderedDict[str, posts.Call] = OrderedDict()
         self.node = ZERO_ADDRESS
         """The guest's present address, as it says."""
         self.report: Report | None = None
@@ -120,7 +117,12 @@ class GuestDesk:
 
     async def connected(self, head: int | None) -> None:
         """Greet a guest that has just dialled."""
+        self.node = ZERO_ADDRESS  # its first report brings back what was meant for it
         await self._send(Welcome(link.VERSION, self._bootstrap))
+        if self._sender is not None:
+            for action in self._sender.open_actions():
+                if action.state is State.STALE:
+                    await self._send(Stale(posts.guest_key(action.key)))
         if head is not None:
             await self._send(HeadSeen(head))
 
@@ -149,7 +151,17 @@ class GuestDesk:
             _LOG.info("%s is %s: %s", outcome.key, outcome.state, outcome.detail)
             if outcome.kind == "confirm" and self._confirm_again(outcome):
                 return
+            if await self._stands(outcome.key):
+                return  # somebody else did the same for us
             await self._send(Stale(posts.guest_key(outcome.key)))
+
+    async def _stands(self, key: str) -> bool:
+        """Whether what a failed action wanted stands all the same; in doubt it does not."""
+        action = None if self._sender is None else self._sender.find(key)
+        try:
+            return action is not None and await self._desk.is_done(action)  # waits: RPC has limits
+        except ReplicatoorError:
+            return False
 
     def _confirm_again(self, outcome: ActionOutcome) -> bool:
         """Send a Confirm again that was mined, after a reorg, before its Onboard; it never goes stale."""
@@ -237,22 +249,6 @@ class GuestDesk:
             )
         await self._send(answer)
 
-    async def reorged(self, is_done: Callable[[Action], Awaitable[bool]]) -> None:
-        """Try again what somebody else had done for us on blocks that are gone."""
-        if self._sender is None:
-            return
-        for key, call in list(self._calls.items()):
-            action = self._sender.find(key)
-            if action is None or action.state is not State.SUPERSEDED:
-                continue
-            try:
-                if not await is_done(action):
-                    self._sender.replace(key, call.calldata, good_until=call.good_until)
-            except Unavailable:
-                self._sender.replace(key, call.calldata, good_until=call.good_until)  # too early
-            except ReplicatoorError as error:
-                _LOG.warning("%s: %s", key, error)
-
     async def _post(self, post: Posts) -> None:
         """Put a post in the outbox, then say so; documents go out before what commits to them."""
         if isinstance(post, PostRegister):
@@ -266,10 +262,6 @@ class GuestDesk:
             self.dry.append(call.key)
             _LOG.warning("dry run: %s would be sent", call.key)
             return
-        if call.function in _SURVIVES_REORGS:
-            self._calls[call.key] = call
-            while len(self._calls) > MAX_CALLS:
-                self._calls.popitem(last=False)
         try:
             self._store(self._sender, call)
         except (ProtocolViolation, MalformedInput) as error:

@@ -75,6 +75,8 @@ class GuestLink:
                 writer.write(link.frame(message))
                 async with asyncio.timeout(WRITE_LIMIT):
                     await writer.drain()
+            except MalformedInput as error:
+                _LOG.warning("guest link: a frame that no guest takes is not sent: %s", error)
             except (OSError, TimeoutError):
                 self._drop(writer)
 

@@ -19,7 +19,7 @@ from guest.protocol.link import (
     Posts,
 )
 from host.chain import abi
-from host.chain.events import Status
+from host.chain.events import Registered, Status
 
 VIEW_LIFE = 200
 """Blocks after which what was signed under a view is proven anew; the contract knows 256."""
@@ -140,13 +140,12 @@ def _bootstrap(post: PostBootstrap) -> Call:
 
 def _register(post: PostRegister) -> Call:
     message = post.message
-    calldata = register_calldata(post)
+    calldata = _register_calldata(post)
     good_until = message.anchor_number + ANCHOR_LIFE
     return Call(post.key, "register", calldata, good_until, replaces=False)
 
 
-def register_calldata(post: PostRegister) -> bytes:
-    """Return the calldata of a registration, which anyone may post."""
+def _register_calldata(post: PostRegister) -> bytes:
     message = post.message
     return abi.encode_call(
         "register",
@@ -157,6 +156,20 @@ def register_calldata(post: PostRegister) -> bytes:
         message.anchor_hash,
         document_hash(post.document),
         post.signature,
+    )
+
+
+def registration(event: Registered) -> bytes:
+    """Return the calldata that posts a registration again, from its event alone."""
+    return abi.encode_call(
+        "register",
+        event.node,
+        event.enc_pub,
+        event.measurement_id,
+        event.anchor_number,
+        event.anchor_hash,
+        event.document_hash,
+        event.sig,
     )
 
 

@@ -25,6 +25,7 @@ from host.chain.events import (
 SLOT = 2
 """Blocks that one member has before the next one answers as well."""
 MAX_PENDING = 4096
+REGISTRATION_HOUR = 3600
 KEPT = 64
 """Blocks for which an ended story is kept; the scanner knows as many."""
 
@@ -33,15 +34,22 @@ KEPT = 64
 class Pending:
     """A newcomer that waits, since `block`, for attempt `attempt` to be answered."""
 
-    node: bytes
-    document_hash: bytes
-    seed: int
+    event: Registered
     expires: int
     block: int
-    tx_hash: bytes
     attempt: int = 0
     answered_at: int | None = None
     ended_at: int | None = None
+
+    @property
+    def node(self) -> bytes:
+        """The newcomer's address."""
+        return self.event.node
+
+    @property
+    def document_hash(self) -> bytes:
+        """The document that its registration commits to."""
+        return self.event.document_hash
 
     @property
     def answered(self) -> bool:
@@ -103,8 +111,8 @@ class Roster:
         """Whether `member` may answer now: its rank among live members, a slot each."""
         alive = [m for m, lease in self.members.items() if lease >= now]
         rank = sum(
-            turn(newcomer.seed, newcomer.attempt, other)
-            < turn(newcomer.seed, newcomer.attempt, member)
+            turn(newcomer.event.seed, newcomer.attempt, other)
+            < turn(newcomer.event.seed, newcomer.attempt, member)
             for other in alive
             if other != member
         )
@@ -114,14 +122,7 @@ class Roster:
         if len(self.pending) >= MAX_PENDING:
             oldest = min(self.pending.values(), key=lambda waiting: waiting.expires)
             del self.pending[oldest.node]
-        self.pending[event.node] = Pending(
-            event.node,
-            event.document_hash,
-            event.seed,
-            event.expires,
-            seen.block.number,
-            seen.tx_hash,
-        )
+        self.pending[event.node] = Pending(event, event.expires, seen.block.number)
 
     def _rejected(self, event: Rejected, seen: SeenEvent) -> None:
         waiting = self.pending.get(event.node)
@@ -129,3 +130,4 @@ class Roster:
             waiting.attempt = event.attempt + 1
             waiting.answered_at = None
             waiting.block = seen.block.number
+            waiting.expires += REGISTRATION_HOUR  # the contract starts the hour again

@@ -117,7 +117,7 @@ def _kept(waiting: Pending) -> KeptPending:
         event.document_hash,
         event.seed,
         event.expires,
-        event.signature,
+        event.sig,
         waiting.expires,
         waiting.block,
         waiting.attempt,

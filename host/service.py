@@ -9,14 +9,15 @@ import json
 import logging
 import os
 import time
-from dataclasses import dataclass
+from collections.abc import Coroutine
 from pathlib import Path
 
 from guest.protocol.digests import document_hash
 from guest.protocol.errors import ReplicatoorError, Unavailable
 from guest.protocol.link import FromGuest, HeadSeen, PostOnboards
+from host import posts, roster_file
 from host.chain import abi
-from host.chain.events import Onboarded, SeenEvent, Status
+from host.chain.events import Onboarded, SeenEvent
 from host.chain.hexdata import data, members, to_data
 from host.chain.rpc import Node
 from host.chain.scanner import Scanner, Step
@@ -29,31 +30,19 @@ from host.guest_desk import Desk, GuestDesk, Views
 from host.guest_link import GuestLink
 from host.guest_process import GuestProcess
 from host.late_views import LateViews
-from host.roster import Pending, Roster
+from host.newcomers import Newcomers
 from host.standing import Standing
 
 _LOG = logging.getLogger(__name__)
 REPUBLISH = 5
 """Blocks after which our own guest's document goes out again while nobody has answered it."""
-REPEAT_OFFER = 10
-"""Blocks after which a newcomer that still waits is offered to the guest again."""
 HEAD_EVERY = 15.0
 """Seconds after which the head is told again: the guest takes silence for death."""
-MAX_FETCHES = 32
-"""Documents fetched at once; a registration may name one that nobody has, and its fetch then lasts."""
-MAX_OFFERS = 256
-"""Newcomers whose documents are wanted at once: as many as a member's guest keeps."""
 MAX_CALLDATA = 160 * 1024
-MAX_GIVEN = 4096
+REVIVED_FOR = 2 * 3600
+"""Seconds for which what others had done for us is done again after a reorg."""
 STATUS_FILE = "status.json"
-
-
-@dataclass(frozen=True, slots=True)
-class Given:
-    """A registration that our guest answered: its own transaction, to post again after a reorg."""
-
-    block: int
-    calldata: bytes
+ROSTER_FILE = "roster"
 
 
 class Service:
@@ -78,19 +67,24 @@ class Service:
         self._relay = relay
         self._archive = archive
         self._standing = Standing(node, config.network.contract)
-        self._roster = Roster()
-        self._given: dict[bytes, Given] = {}
-        self._offered: dict[bytes, tuple[int, int]] = {}
+        self._roster_file = config.data_dir / ROSTER_FILE
+        self._roster = roster_file.load(self._roster_file, config.network.contract)
         self._published_at = 0
-        self._fetching: set[bytes] = set()
-        self._fetches = asyncio.Semaphore(MAX_FETCHES)
         self._tasks: set[asyncio.Task[None]] = set()
         self._link = GuestLink(config.guest_socket, self._heard, self._connected)
         self._views = LateViews(views, self._head, lambda n: self._link.send(HeadSeen(n)))
-        desk = Desk(self._views, collateral.fetch, self._document, self._publish, self._answering)
+        desk = Desk(
+            self._views,
+            collateral.fetch,
+            self._document,
+            self._publish,
+            self._answering,
+            self._standing.is_done,
+        )
         self._desk = GuestDesk(
             config.network, desk, sender, self._link.send, bootstrap=config.bootstrap
         )
+        self._newcomers = Newcomers(self._roster, self._desk, self._registered, self._spawn)
 
     async def run(self) -> None:
         """Run until cancelled; raises `Misconfigured` for what no retry mends."""
@@ -125,13 +119,16 @@ class Service:
         for seen in step.events:
             self._roster.apply(seen)
             await self._told(seen)
+        if step.events:  # before the scanner's cursor moves past them
+            roster_file.save(self._roster_file, self._config.network.contract, self._roster)
         if self._sender is not None:
             self._sender.new_head(reorg=step.reorg is not None)
             if step.reorg is not None:
-                await self._post_registrations_again(self._sender, step)
-                await self._desk.reorged(self._standing.is_done)
+                since = int(time.time()) - REVIVED_FOR
+                await self._sender.revive(self._standing.is_done, since=since)
         await self._link.send(HeadSeen(step.head.number))
-        self._offer_newcomers(step)
+        if self._desk.is_member and not step.behind:
+            self._newcomers.offer_due(step.head.number, step.head.timestamp)
         self._publish_again(step)
         self._write_status()
 
@@ -152,79 +149,33 @@ class Service:
 
     # --- newcomers ------------------------------------------------------------------------------
 
-    def _offer_newcomers(self, step: Step) -> None:
-        """Offer to a member's guest whoever waits and whose turn with us has come."""
-        if not self._desk.is_member or step.behind:
-            return
-        head = step.head.number
-        for waiting in list(self._roster.pending.values()):
-            if waiting.node in self._fetching or len(self._fetching) >= MAX_OFFERS:
-                continue
-            if self._is_due(waiting, head, step.head.timestamp):
-                self._fetching.add(waiting.node)
-                self._offered[waiting.node] = (waiting.attempt, head)
-                self._spawn_offer(waiting)
-
-    def _is_due(self, waiting: Pending, head: int, now: int) -> bool:
-        if waiting.answered or waiting.node == self._desk.node or now > waiting.expires + 3600:
-            return False
-        if self._desk.turned_away(waiting.document_hash) is not None:
-            return False
-        attempt, at = self._offered.get(waiting.node, (-1, 0))
-        if attempt == waiting.attempt and head - at < REPEAT_OFFER:
-            return False
-        return self._roster.my_turn(waiting, self._desk.node, head, now)
-
-    def _spawn_offer(self, waiting: Pending) -> None:
-        task = asyncio.get_running_loop().create_task(self._offer(waiting))
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        """Run something beside the loops; what is left at the end is cancelled."""
+        task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _offer(self, waiting: Pending) -> None:
-        try:
-            async with self._fetches:  # waits: each fetch has a limit
-                document = await self._registered(waiting.document_hash)
-            await self._desk.offer(document)
-        except ReplicatoorError as error:
-            _LOG.warning("newcomer 0x%s: %s", waiting.node.hex(), error)
-        finally:
-            self._fetching.discard(waiting.node)
-
     async def _answering(self, post: PostOnboards) -> None:
-        """Before an answer goes out: its evidence is published again and its registration kept."""
-        answered = [self._roster.pending.get(item.node) for item in post.items]
-        await asyncio.gather(  # waits: node and relays have limits
-            *(self._keep(one) for one in answered if one and one.node not in self._given)
-        )
-        while len(self._given) > MAX_GIVEN:
-            del self._given[next(iter(self._given))]
+        """Before an answer goes out: its evidence is published again and its registration kept.
 
-    async def _keep(self, waiting: Pending) -> None:
-        document = self._archive.get(waiting.document_hash)
-        if document is not None:
-            await self._publish(document)
-        try:
-            calldata = await self._calldata_of(waiting.tx_hash)
-        except ReplicatoorError as error:
-            _LOG.warning("registration of 0x%s is not kept: %s", waiting.node.hex(), error)
-            return
-        self._given[waiting.node] = Given(waiting.block, calldata)
-
-    async def _post_registrations_again(self, sender: Sender, step: Step) -> None:
-        """No hand-over without a registration: what a reorg dropped of those we answered goes back."""
-        ancestor = step.reorg.common_ancestor if step.reorg else 0
-        register = abi.release().entry("function", "register").selector
-        for node, given in list(self._given.items()):
-            if given.block <= ancestor or given.calldata[:4] != register:
+        No hand-over without a registration: what a reorg drops of those we answered goes back to the
+        chain, also if this process died in between.
+        """
+        for item in post.items:
+            waiting = self._roster.pending.get(item.node)
+            if waiting is None:
                 continue
-            try:
-                status, _ = await self._standing.status_of(node)
-                if status is Status.NONE:
-                    key = f"register-again/{node.hex()}/{step.head.number}"
-                    target = self._config.network.contract
-                    sender.submit(key, "register", target, given.calldata)
-            except ReplicatoorError as error:
-                _LOG.warning("registration of 0x%s: %s", node.hex(), error)
+            if self._sender is not None:
+                self._sender.keep(
+                    f"register-again/{item.node.hex()}",
+                    "register",
+                    self._config.network.contract,
+                    posts.registration(waiting.event),
+                    good_until=waiting.event.anchor_number + posts.ANCHOR_LIFE,
+                )
+            document = self._archive.get(waiting.document_hash)
+            if document is not None:
+                self._spawn(self._publish(document))
 
     # --- documents ------------------------------------------------------------------------------
 
@@ -249,7 +200,7 @@ class Service:
         known = self._archive.get(wanted)
         if known is None:
             known = await self._relay.fetch(wanted)
-            self._archive.put(known)
+            self._keep(known)
         return known
 
     def _publish_again(self, step: Step) -> None:
@@ -261,12 +212,17 @@ class Service:
         if document is None or step.head.number - self._published_at < REPUBLISH:
             return
         self._published_at = step.head.number
-        task = asyncio.get_running_loop().create_task(self._publish(document))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._spawn(self._publish(document))
+
+    def _keep(self, document: bytes) -> None:
+        """Archive a document; a full archive stops no join."""
+        try:
+            self._archive.put(document)
+        except ReplicatoorError as error:
+            _LOG.warning("a document is not kept: %s", error)
 
     async def _publish(self, document: bytes) -> None:
-        self._archive.put(document)
+        self._keep(document)
         try:
             await self._relay.publish(document)
         except ReplicatoorError as error:

@@ -21,6 +21,9 @@ contract KeyManager is Governance, EIP712 {
     /// @notice The rejection after which a node is Failed.
     uint8 private constant MAX_ATTEMPTS = 8;
     uint256 private constant MAX_BATCH = 64;
+    /// @notice HPKE's encapsulation (ML-KEM-768 and X25519), 32 bytes of secret, and the tag. A guest
+    /// takes no other, so another size could be neither opened nor rejected.
+    uint256 private constant CIPHERTEXT_BYTES = 1168;
     /// @notice 96 KiB: a transaction on today's networks holds 128.
     uint256 private constant MAX_DOCUMENT_BYTES = 98_304;
 
@@ -146,7 +149,7 @@ contract KeyManager is Governance, EIP712 {
         n.seed = seed;
         head.pending += 1;
         emit Registered(
-            node, encPub, measurementId, anchorNumber, anchorHash, documentHash, seed, expires
+            node, encPub, measurementId, anchorNumber, anchorHash, documentHash, seed, expires, sig
         );
     }
 
@@ -167,7 +170,7 @@ contract KeyManager is Governance, EIP712 {
         // Before the signature, so that the member that comes second pays for less.
         Refusal refusal = _refusalToOnboard(node, by, attempt, commitment);
         require(refusal == Refusal.None, Refused(node, refusal));
-        bytes32 ciphertextHash = keccak256(ciphertext);
+        bytes32 ciphertextHash = _hashCiphertext(ciphertext);
         bytes32 structHash = Digests.onboard(
             node, by, epoch_, attempt, commitment, viewNumber, viewHash, ciphertextHash
         );
@@ -192,7 +195,7 @@ contract KeyManager is Governance, EIP712 {
         bytes32[] memory entries = new bytes32[](items.length);
         for (uint256 i = 0; i < items.length; ++i) {
             OnboardItem calldata item = items[i];
-            hashes[i] = keccak256(item.ciphertext);
+            hashes[i] = _hashCiphertext(item.ciphertext);
             entries[i] = Digests.onboardEntry(item.node, item.attempt, item.commitment, hashes[i]);
         }
         bytes32 structHash = Digests.onboardBatch(by, epoch_, viewNumber, viewHash, entries);
@@ -569,6 +572,14 @@ contract KeyManager is Governance, EIP712 {
     /// @dev Apart, so that proofs can put any chain in its place.
     function _blockhash(uint256 number) internal view virtual returns (bytes32) {
         return blockhash(number);
+    }
+
+    function _hashCiphertext(bytes calldata ciphertext) private pure returns (bytes32) {
+        require(
+            ciphertext.length == CIPHERTEXT_BYTES,
+            CiphertextSize(ciphertext.length, CIPHERTEXT_BYTES)
+        );
+        return keccak256(ciphertext);
     }
 
     function _requireBatchSize(uint256 size) private pure {

@@ -69,7 +69,10 @@ class EpochStarted:
 
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """A newcomer is Pending until `expires`, unix seconds."""
+    """A newcomer is Pending until `expires`, unix seconds.
+
+    With its `sig` the event holds all that anyone needs to post the registration again.
+    """
 
     node: bytes
     enc_pub: bytes
@@ -79,6 +82,7 @@ class Registered:
     document_hash: bytes
     seed: int
     expires: int
+    sig: bytes
 
 
 @dataclass(frozen=True, slots=True)

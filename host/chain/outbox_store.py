@@ -36,6 +36,10 @@ _WRITE_ATTEMPT = (
 _RELEVANT = f"{_OPEN} OR key IN (SELECT key FROM attempts WHERE nonce >= ?)"  # noqa: S608
 _FIND = f"SELECT {_ACTION} FROM actions WHERE key = ?"  # noqa: S608
 _ALL_OPEN = f"SELECT {_ACTION} FROM actions WHERE {_OPEN} ORDER BY rowid"  # noqa: S608
+_SUPERSEDED = (
+    f"SELECT {_ACTION} FROM actions"  # noqa: S608
+    " WHERE state = ? AND updated >= ? ORDER BY rowid DESC LIMIT ?"
+)
 _COUNT_MOVING = f"SELECT count(*) FROM actions WHERE {_OPEN} AND state <> 'mined'"  # noqa: S608
 _COUNT_OPEN = f"SELECT count(*) FROM actions WHERE {_OPEN}"  # noqa: S608
 _RELEVANT_ACTIONS = f"SELECT {_ACTION} FROM actions WHERE {_RELEVANT} ORDER BY rowid"  # noqa: S608
@@ -65,6 +69,11 @@ class OutboxStore:
     def open_actions(self) -> tuple[Action, ...]:
         """Return all actions that are not at their end, oldest first."""
         return tuple(_action(row) for row in self._ledger.db.execute(_ALL_OPEN))
+
+    def superseded_since(self, updated: int, most: int) -> tuple[Action, ...]:
+        """Return up to `most` actions that others made superfluous since `updated`, newest first."""
+        rows = self._ledger.db.execute(_SUPERSEDED, (State.SUPERSEDED.value, updated, most))
+        return tuple(_action(row) for row in rows)
 
     def count_open(self) -> int:
         """Return how many actions are not at their end."""

@@ -28,6 +28,9 @@ _LOG = logging.getLogger(__name__)
 MAX_OPEN = 4096
 """Actions that may be open at once; more are refused, so that no caller fills the disk."""
 
+MAX_REVIVED = 256
+"""Actions that one reorg may bring back; it drops 8 blocks, and a block has room for fewer."""
+
 MAX_CALLDATA = 128 * 1024
 """Nodes take no larger transaction into their pool."""
 
@@ -99,6 +102,48 @@ class Sender:
         self._store.write([action])
         self._wake.set()
         return action
+
+    def keep(
+        self, key: str, kind: str, target: bytes, calldata: bytes, *, good_until: int | None = None
+    ) -> Action:
+        """Put an action on disk whose result stands already; `revive` sends it if a reorg undoes that.
+
+        A key that is known stays as it is. Raises `MalformedInput` for what no transaction carries.
+        """
+        known = self._store.find(key)
+        if known is not None:
+            return known
+        _check_size(target, calldata)
+        now = int(self._timing.clock())
+        kept = Action(
+            key,
+            kind,
+            target,
+            calldata,
+            good_until,
+            created=now,
+            updated=now,
+            state=State.SUPERSEDED,
+        )
+        self._store.write([kept])
+        return kept
+
+    async def revive(self, is_done: IsDone, *, since: int) -> int:
+        """After a reorg: start again what was superseded since `since` and stands no longer.
+
+        Returns how many. What cannot be told now counts as undone: it is checked again before it is
+        sent. Only calls that name no view are worth it, and the caller keeps only such.
+        """
+        revived = 0
+        for action in self._store.superseded_since(since, MAX_REVIVED):
+            try:
+                done = await is_done(action)
+            except (Unavailable, MalformedInput, RpcError):
+                done = False
+            if not done:
+                self.replace(action.key, action.calldata, good_until=action.good_until)
+                revived += 1
+        return revived
 
     def replace(self, key: str, calldata: bytes, *, good_until: int | None = None) -> Action:
         """Give an action that is not mined new calldata, at the same nonce if it has one.

@@ -58,6 +58,7 @@ HOUR = 3600
 GRACE = 7 * 24 * 3600
 MAX_ATTEMPTS = 8
 MAX_BATCH = 64
+CIPHERTEXT_BYTES = 1168
 MAX_DOCUMENT = 96 * 1024
 MAX_GENESIS_MEASUREMENTS = 8
 
@@ -358,6 +359,7 @@ class _Call:
                 named,
                 seed,
                 expires,
+                post.signature,
             )
         )
 
@@ -370,6 +372,9 @@ class _Call:
             (item,) = post.items
             refusal = self._refusal_to_onboard(item, post.by)
             require(refusal is Refusal.NONE, "Refused", refusal.name)
+        for item in post.items:
+            size = len(item.ciphertext)
+            require(size == CIPHERTEXT_BYTES, "CiphertextSize", size)
         self._require_signed(_onboard_message(post), post.by, post.signature)
         for item in post.items:
             refusal = self._refusal_to_onboard(item, post.by)

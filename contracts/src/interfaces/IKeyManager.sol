@@ -114,7 +114,8 @@ interface IKeyManagerTypes {
         bytes32 anchorHash,
         bytes32 documentHash,
         uint16 seed,
-        uint32 expires
+        uint32 expires,
+        bytes sig
     );
     event Onboarded(
         address indexed node,
@@ -165,6 +166,7 @@ interface IKeyManagerTypes {
     error WrongEpoch(uint32 given, uint32 current);
     error Refused(address node, Refusal reason);
     error BatchSize(uint256 size, uint256 max);
+    error CiphertextSize(uint256 size, uint256 expected);
     error WrongStatus(address node, Status status);
     error WrongHandover(address node, bytes32 handover);
     error WrongCommitment(address node, bytes32 commitment);

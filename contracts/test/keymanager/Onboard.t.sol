@@ -164,6 +164,15 @@ contract OnboardTest is BaseTest {
         _send(call);
     }
 
+    function testFuzz_RevertWhen_TheCiphertextHasAnotherSize(uint16 size) public {
+        OnboardCall memory call = _onboardOf(newcomer, first);
+        if (size == 1168) size = 5;
+        call.ciphertext = new bytes(size);
+        _signOnboard(call, first);
+        _expect(abi.encodeWithSelector(CiphertextSize.selector, uint256(size), 1168));
+        _send(call);
+    }
+
     function test_RevertWhen_TheNewcomerNeverRegistered() public {
         _refuses(_onboardOf(second, first), Refusal.NotPending);
     }

@@ -97,7 +97,7 @@ contract OnboardBatchTest is BaseTest {
         OnboardItem[] memory many = new OnboardItem[](64);
         for (uint256 i = 0; i < 64; ++i) {
             many[i] = items[0];
-            many[i].ciphertext = "short";
+            many[i].ciphertext = new bytes(1168);
         }
         _sendBatch(many, first);
         _statusIs(nodes[0], Status.Onboarded);

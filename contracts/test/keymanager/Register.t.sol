@@ -34,7 +34,8 @@ contract RegisterTest is BaseTest {
             call.anchorHash,
             call.documentHash,
             uint16(uint256(keccak256("prevrandao"))),
-            uint32(START_TIME + 1 hours)
+            uint32(START_TIME + 1 hours),
+            call.sig
         );
         _send(call);
     }

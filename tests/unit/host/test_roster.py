@@ -27,7 +27,7 @@ def seen(event: ContractEvent, number: int = 5) -> SeenEvent:
 
 
 def registered(node: bytes = NEWCOMER, seed: int = 7, expires: int = 3600) -> Registered:
-    return Registered(node, b"e" * 32, b"m" * 32, 1, b"a" * 32, b"d" * 32, seed, expires)
+    return Registered(node, b"e" * 32, b"m" * 32, 1, b"a" * 32, b"d" * 32, seed, expires, b"s" * 65)
 
 
 def roster_of(members: list[bytes], seed: int = 7) -> Roster:
