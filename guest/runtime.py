@@ -70,6 +70,14 @@ def _opened(record: Path | None) -> TextIO | None:
         ) from None
 
 
+def boot_time() -> float:
+    """Seconds of a clock that goes on while the machine is suspended.
+
+    A host that stops the machine for a while must not find an old view of the chain still fresh.
+    """
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
 class Apps(Protocol):
     """Where apps find their keys."""
 
@@ -90,7 +98,7 @@ class Runtime:
         apps: Apps,
         host: str,
         record: Path | None,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = boot_time,
     ) -> None:
         """Wire the parts; `record` is where the history goes, if anywhere. Raises `Misconfigured`."""
         require_address(host)
@@ -105,6 +113,7 @@ class Runtime:
         self._tasks: set[asyncio.Task[None]] = set()
         self._record = _opened(record)
         self._last_line = ""
+        self._unopened: EpochKeys | None = None
 
     async def run(self) -> int:
         """Run until the node exits; return the process's exit code."""
@@ -154,7 +163,21 @@ class Runtime:
             code = await self._perform(effect)
             if code is not None:
                 return code
+        if isinstance(event, Ticked):
+            await self._open_apps()
         return None
+
+    async def _open_apps(self) -> None:
+        """Open the apps' socket; a holder of the secret does not end for a path that is taken."""
+        if self._unopened is None:
+            return
+        try:
+            await self._apps.open(self._unopened)
+        except (ReplicatoorError, OSError) as error:  # a TimeoutError is an OSError
+            self._say(f"apps are not served yet: {str(error) or type(error).__name__}")
+            return
+        self._unopened = None
+        self._say("apps are served")
 
     async def _perform(self, effect: Effect) -> int | None:
         if not isinstance(effect, WakeAt):
@@ -167,9 +190,10 @@ class Runtime:
             case Seal():
                 self._spawn(self._seal())
             case OpenApps(keys):
-                await self._apps.open(keys)
-                self._say("apps are served")
+                self._unopened = keys
+                await self._open_apps()
             case CloseApps(reason):
+                self._unopened = None
                 await self._apps.close()  # waits: it has a limit of its own
                 self._say(f"apps are not served: {reason}")
             case WakeAt(at):

@@ -1,14 +1,15 @@
 """Starts the guest and starts it again when it has to join as new.
 
 Exit code 75 (`rejoin`) means a new boot: the guest says why in its last line. Any other end is the
-operator's to look at. A host that was killed leaves its guest running; the next host waits for it to
-dial before it starts another.
+operator's to look at. A host that ends, in whatever way, leaves its guest running, for the secret may
+live there alone; the next host waits for it to dial before it starts another.
 """
 
 import asyncio
 import contextlib
 import logging
 import shlex
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,7 +24,7 @@ PAUSE = 2.0
 """Seconds before another boot; doubled each time in a row."""
 DIAL_WAIT = 8.0
 """Seconds for a guest that is already there to dial: its longest pause, and some."""
-STOP_WAIT = 10.0
+POLL = 0.2
 
 
 class GuestProcess:
@@ -84,33 +85,34 @@ class GuestProcess:
                 deadline = loop.time() + self._dial_wait
 
     async def _boot(self) -> int:
+        child = self._start()
+        try:
+            while (code := child.poll()) is None:  # noqa: ASYNC110 - it may outlive us: no event
+                await asyncio.sleep(POLL)
+        except asyncio.CancelledError:
+            # The guest holds what the network lives by: it outlives us, and dials the next host.
+            _LOG.warning("the guest (pid %d) goes on without this host", child.pid)
+            child.returncode = 0  # ours no more: nobody waits for it
+            raise
+        return code
+
+    def _start(self) -> "subprocess.Popen[bytes]":
         self.boots += 1
         with self._log.open("ab") as log:
             try:
-                child = await asyncio.create_subprocess_exec(  # waits: a fork and exec do not
-                    *self._words, stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log, env={}
+                return subprocess.Popen(  # noqa: S603 - the operator's own words, no shell
+                    self._words,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    env={},
+                    start_new_session=True,
                 )
             except OSError as error:
                 raise Misconfigured("the guest cannot be started", got=error.strerror) from None
-        try:
-            return await child.wait()  # waits: until the guest's own end
-        except asyncio.CancelledError:
-            await _stop(child)
-            raise
 
     def _last_line(self) -> str:
         with contextlib.suppress(OSError):
             lines = self._log.read_bytes()[-4096:].decode(errors="backslashreplace").split("\n")
             return next((line for line in reversed(lines) if line.strip()), "silence")
         return "silence"
-
-
-async def _stop(child: asyncio.subprocess.Process) -> None:
-    """Ask the guest to end, then make it."""
-    with contextlib.suppress(ProcessLookupError):
-        child.terminate()
-        try:
-            async with asyncio.timeout(STOP_WAIT):
-                await child.wait()
-        except TimeoutError:
-            child.kill()

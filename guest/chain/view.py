@@ -104,7 +104,12 @@ class ChainReader:
         self._require_recent(shown, at)
         state = self._state(shown.newest, unverified.newest, newest)
         if state is None:
-            raise self._other_code(shown.newest, "no contract")
+            # Not fatal: a node that lags shows blocks from before the deployment.
+            raise Refused(
+                Reason.NO_CONTRACT,
+                f"there is no contract at block {shown.newest.number}",
+                mend="Wait until the host's node is in step; check the network file if it lasts",
+            )
         final, lacking = self._finalised(shown.finalised, unverified.finalised, finalised)
         view = ChainView(state, final, shown.ancestors, lacking)
         # Nothing above changed anything, nothing below can refuse.

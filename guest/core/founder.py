@@ -183,6 +183,9 @@ class Founder:
             if candidate.identity.address != genesis:
                 continue
             record = view.newest.node(genesis)
+            if record.status in (Status.REVOKED, Status.EXPIRED):
+                detail = f"the genesis node is {record.status.name}: deploy anew"
+                return [Exit(Reason.REVOKED, detail, False)]
             if record.status is Status.ACTIVE and self._chosen_for_good(view, genesis):
                 self._candidates.remove(candidate)
                 self._wipe_candidates()

@@ -64,6 +64,7 @@ class Reason(StrEnum):
     FINALITY_BROKEN = "finality-broken"
     NOT_YET_FINAL = "not-yet-final"
     CODE_HASH = "code-hash"
+    NO_CONTRACT = "no-contract"
     # what the contract's storage says
     NOT_BOOTSTRAPPED = "not-bootstrapped"
     ALREADY_BOOTSTRAPPED = "already-bootstrapped"

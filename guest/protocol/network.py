@@ -5,6 +5,7 @@ host; what the contract says about the same facts is compared with it, never use
 """
 
 import json
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeVar, cast
@@ -71,6 +72,7 @@ class Network:
         return Domain(self.chain_id, self.contract, test=self.kind is Kind.TEST)
 
 
+_ADVISORY = re.compile(r"INTEL-SA-[0-9]{5}")
 _MEMBERS = {
     "version",
     "networkId",
@@ -173,6 +175,8 @@ def _check_whole(network: Network) -> None:
     if network.notice < network.notice_floor:
         raise _bad("has a notice below its floor", network.notice, f">= {network.notice_floor}")
     unknown = set(network.tcb.statuses) - _KNOWN_STATUSES
+    if any(not _ADVISORY.fullmatch(advisory) for advisory in network.tcb.advisories):
+        raise _bad("names unusable advisories", network.tcb.advisories, "INTEL-SA-00000")
     if unknown or not network.tcb.statuses:
         raise _bad("names unusable TCB statuses", sorted(unknown), sorted(_KNOWN_STATUSES))
     required = (network.contract, network.network_id, network.code_hash, network.attestation_root)

@@ -41,21 +41,26 @@ def test_the_guest_inherits_no_environment(tmp_path: Path, monkeypatch: pytest.M
     assert "REPLICATOOR" not in (tmp_path / "log").read_text()
 
 
-def test_a_host_that_stops_stops_its_guest(tmp_path: Path) -> None:
-    pipe = tmp_path / "up"
-    os.mkfifo(pipe)
-    words = command(f'import time; open("{pipe}", "w").write(str(1)); time.sleep(60)')
+def test_a_host_that_ends_leaves_the_guest_with_the_secret_running(tmp_path: Path) -> None:
+    up, end = tmp_path / "up", tmp_path / "end"
+    os.mkfifo(up)
+    os.mkfifo(end)
+    words = command(f'import os; open("{up}", "w").write(str(os.getpid())); open("{end}").read()')
 
-    async def scenario() -> None:
+    async def scenario() -> int:
         guest = GuestProcess(words, tmp_path / "log", lambda: False, dial_wait=0.0)
         running = asyncio.ensure_future(guest.run())
         async with asyncio.timeout(20):
-            await asyncio.to_thread(pipe.read_text)  # returns once the guest runs
+            pid = int(await asyncio.to_thread(up.read_text))  # returns once the guest runs
         running.cancel()
         with pytest.raises(asyncio.CancelledError):
             await running
+        return pid
 
-    asyncio.run(scenario())
+    pid = asyncio.run(scenario())
+    assert Path(f"/proc/{pid}").exists()
+    end.write_text("")  # the guest ends, and nobody is left to be told
+    os.waitpid(pid, 0)
 
 
 def test_a_command_that_does_not_exist_is_one_clear_line(tmp_path: Path) -> None:

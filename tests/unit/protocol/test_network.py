@@ -79,7 +79,7 @@ def networks(draw: st.DrawFn) -> Network:
         max_view_age=draw(st.integers(1, 3600)),
         tcb=TcbPolicy(
             tuple(draw(st.lists(st.sampled_from(sorted(network._KNOWN_STATUSES)), min_size=1))[:8]),
-            tuple(draw(st.lists(st.text(max_size=64), max_size=4))),
+            tuple(draw(st.lists(st.from_regex(r"INTEL-SA-[0-9]{5}", fullmatch=True), max_size=4))),
             draw(st.integers(0, 2**32 - 1)),
         ),
     )
@@ -344,3 +344,11 @@ def test_the_environment_decides_nothing(monkeypatch: pytest.MonkeyPatch, tmp_pa
     for name in ("NETWORK", "CHAIN_ID", "TRUST", "REPLICATOOR_NETWORK", "PLATFORM"):
         monkeypatch.setenv(name, "dev")
     assert config.parse(["--network", str(path), *ARGUMENTS]) == before
+
+
+@pytest.mark.parametrize("advisory", ["", "any", "INTEL-SA-1", "INTEL-SA-00001 ", "CVE-2025-1"])
+def test_an_advisory_that_no_verifier_knows_is_refused_at_the_start(advisory: str) -> None:
+    changed = content()
+    changed["tcb"]["advisories"] = [advisory]
+    with pytest.raises(Misconfigured, match="advisories"):
+        network.parse(json.dumps(changed).encode())
