@@ -228,13 +228,14 @@ class Runtime:
             await asyncio.sleep(pauses.next())
 
     async def _send(self, effect: Say) -> None:
-        if self._link is None:
+        link = self._link
+        if link is None:
             return  # said again, where it matters, when the link is up
         try:
-            await self._link.send(effect.message)
+            await link.send(effect.message)
         except (Unavailable, MalformedInput) as error:
             self._say(str(error))
-            self._link.close()
+            link.close()  # `_keep_link` may have noticed first, and dialled anew by now
 
     async def _put(self, event: Event) -> None:
         await self._events.put(event)  # waits: the loop always takes the next
