@@ -12,7 +12,7 @@ from guest.core.joiner import Joiner
 from guest.core.member import Member
 from guest.evidence.attestation import verify_registration
 from guest.evidence.header import decode_header
-from guest.protocol.digests import digest, document_hash
+from guest.protocol.digests import digest, document_hash, handover_id
 from guest.protocol.errors import FATAL, Reason
 from guest.protocol.link import (
     PostBootstrap,
@@ -22,7 +22,7 @@ from guest.protocol.link import (
     PostReject,
     PostRenew,
 )
-from guest.protocol.messages import Confirm
+from guest.protocol.messages import Confirm, Handover
 from guest.protocol.primitives import require_signer
 from host.chain import events
 from tests.fakes.adversary import commitment_of
@@ -38,7 +38,8 @@ class Watch:
         self.world = world
         self.blocks: dict[bytes, Block] = {}
         self.names: dict[bytes, str] = {}
-        self._read: dict[tuple[str, type], int] = {}
+        self.ciphertexts: dict[tuple[str, bytes, int], bytes] = {}
+        self._read: dict[tuple[str, str, type], int] = {}
 
     def see_blocks(self) -> None:
         for block in reversed(self.world.chain.blocks):
@@ -46,10 +47,10 @@ class Watch:
                 break
             self.blocks[block.hash] = block
 
-    def fresh(self, kind: type) -> Iterator[tuple[GuestShell, object]]:
-        """What guests said of one kind since this was asked last by the same caller."""
+    def fresh(self, kind: type, reader: str = "") -> Iterator[tuple[GuestShell, object]]:
+        """What guests said of one kind since `reader` asked last."""
         for guest in self.world.guests:
-            key = guest.node_name, kind
+            key = guest.node_name, reader, kind
             said = guest.all_said
             for message in said[self._read.get(key, 0) :]:
                 if isinstance(message, kind):
@@ -62,6 +63,8 @@ class Watch:
         self.invariant_register_keys_are_never_reused()
         self.invariant_no_handover_without_a_verified_quote_allowed_now()
         self.invariant_confirm_only_for_the_right_secret()
+        self.invariant_confirm_and_reject_only_what_storage_names()
+        self.invariant_one_ciphertext_for_each_attempt()
         self.invariant_posts_signed_only_under_accepted_views()
         self.invariant_at_most_one_onboarding_wins_per_attempt()
         self.invariant_members_share_one_secret()
@@ -121,6 +124,34 @@ class Watch:
             x_pub = self.world.contract.head().x_pub
             if any(x_pub):  # a reorg may have taken the bootstrap back for a moment
                 require_signer(signed, post.epoch_signature, x_pub)
+
+    def invariant_confirm_and_reject_only_what_storage_names(self) -> None:
+        named = {
+            (event.node, event.handover)
+            for log in self.world.contract.log.values()
+            for event in log
+            if isinstance(event, events.Onboarded)
+        }
+        for kind in (PostConfirm, PostReject):
+            for _, post in self.fresh(kind, "what storage names"):
+                assert isinstance(post, PostConfirm | PostReject)
+                assert (post.node, self._handover_of(post)) in named, "H that storage never named"
+
+    def _handover_of(self, post: PostConfirm | PostReject) -> bytes:
+        if isinstance(post, PostConfirm):
+            return post.handover
+        record = self.blocks[post.view_hash].slots[layout.node_slot(post.node)]
+        attempt = layout.decode_node(record).attempt
+        handover = Handover(post.node, post.by, 1, attempt, post.commitment)
+        return handover_id(self.world.network.domain, handover, post.ciphertext_hash)
+
+    def invariant_one_ciphertext_for_each_attempt(self) -> None:
+        for guest, post in self.fresh(PostOnboards, "one ciphertext"):
+            assert isinstance(post, PostOnboards)
+            for item in post.items:
+                place = (guest.node_name, item.node, item.attempt)
+                first = self.ciphertexts.setdefault(place, item.ciphertext)
+                assert first == item.ciphertext, "a second ciphertext for one attempt"
 
     def invariant_posts_signed_only_under_accepted_views(self) -> None:
         for kind in (PostReject, PostRenew):

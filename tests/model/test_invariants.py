@@ -10,7 +10,7 @@ from guest.core.member import Member
 from guest.protocol.errors import Reason
 from guest.protocol.keys import EpochKeys
 from guest.protocol.link import PostConfirm, PostOnboards, PostRegister, PostRenew, Report
-from guest.protocol.messages import Renew
+from guest.protocol.messages import Confirm, Renew
 from guest.protocol.network import Trust
 from guest.protocol.secret import Secret
 from tests.fakes.adversary import Forger, Forgery
@@ -102,6 +102,26 @@ def test_a_renewal_under_an_invented_block_is_seen(world: World) -> None:
     signature = phase._identity.sign(world.network.domain, message)
     a.all_said.append(PostRenew("renew/x", False, a.address, 7, b"\x02" * 32, signature))
     with pytest.raises(AssertionError, match="never was"):
+        judged(world)
+
+
+def test_a_confirmation_of_what_storage_never_named_is_seen(world: World) -> None:
+    b = world.hosts["b"].guest
+    phase = b.node._phase
+    assert isinstance(phase, Member)
+    message = Confirm(b.address, b"\x03" * 32)
+    mine = phase._identity.sign(world.network.domain, message)
+    theirs = phase._keys.sign(world.network.domain, message)
+    b.all_said.append(PostConfirm("confirm/x", b.address, message.handover, mine, theirs))
+    with pytest.raises(AssertionError, match="never named"):
+        judged(world)
+
+
+def test_a_second_ciphertext_is_seen(world: World) -> None:
+    a = world.hosts["founder"].guest
+    post = a.posts(PostOnboards)[-1]
+    a.all_said.append(replace(post, items=(replace(post.items[0], ciphertext=bytes(1168)),)))
+    with pytest.raises(AssertionError, match="second ciphertext"):
         judged(world)
 
 

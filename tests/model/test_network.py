@@ -173,6 +173,11 @@ class Network(RuleBasedStateMachine):
                 host.guest.tick()
         self.world.talk()
 
+    @rule(count=st.integers(2, 5))
+    def some_rounds(self, count: int) -> None:
+        for _ in range(count):
+            self.a_round()
+
     @rule(count=st.integers(1, 4))
     def blocks(self, count: int) -> None:
         for _ in range(count):
@@ -212,6 +217,21 @@ class Network(RuleBasedStateMachine):
         for host in self.world.hosts.values():
             if host.up and self.is_member(host.guest.name):
                 host.toward.append(Newcomer(post.document))
+
+    @rule(member=names, newcomer=names, opens=st.booleans())
+    def a_wrong_answer_wins(self, member: str, newcomer: str, opens: bool) -> None:
+        """The wrong answer is mined before any right one, and the newcomer hears of it."""
+        guests = {name: host.guest for name, host in self.world.hosts.items()}
+        if self.world.status(guests[newcomer]) is not Status.PENDING:
+            return
+        self.hostile.rogue_answer(guests[member], guests[newcomer], opens=opens)
+        self.world.contract.mine()
+        self.news_comes(newcomer)
+        self.world.talk()
+
+    @rule(name=names)
+    def the_next_post_is_lost(self, name: str) -> None:
+        self.world.hosts[name].loses += 1
 
     @rule(member=names, newcomer=names, opens=st.booleans())
     def a_member_key_signs_a_wrong_answer(self, member: str, newcomer: str, opens: bool) -> None:
@@ -255,6 +275,7 @@ class Network(RuleBasedStateMachine):
         self.censored.clear()
         for host in self.world.hosts.values():
             host.guest.platform_held = False
+            host.loses = 0
             if host.guest.exit is None:
                 host.disconnect()
                 host.connect()
@@ -325,7 +346,7 @@ class WitnessedNetwork(Network):
 
 _EXPLORING = "MODEL_EXAMPLES" in os.environ
 _limits = settings(
-    max_examples=int(os.environ.get("MODEL_EXAMPLES", "60")),
+    max_examples=int(os.environ.get("MODEL_EXAMPLES", "100")),
     stateful_step_count=40,
     deadline=None,
     # To shrink takes minutes: the first failing history is saved as it is, unless somebody explores.

@@ -83,6 +83,7 @@ class Host:
         self.turned: dict[bytes, str] = {}
         self.errors: list[str] = []
         self.reverted: list[str] = []
+        self.loses = 0
         self.up = True
         self._told: set[bytes] = set()
         self._offered: dict[tuple[bytes, int], int] = {}
@@ -127,6 +128,10 @@ class Host:
                 self.store(message)
 
     def store(self, post: Posts) -> None:
+        """Put a post in the outbox and say so; while `loses` is set, lose it without a word."""
+        if self.loses:
+            self.loses -= 1
+            return
         if isinstance(post, PostBootstrap | PostRegister):
             self.world.documents[document_hash(post.document)] = post.document
         if isinstance(post, PostRegister):

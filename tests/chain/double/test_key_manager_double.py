@@ -262,7 +262,7 @@ class History:
             node = self.at(Status.PENDING)
             attempt = self.double.node(node.identity.address).attempt + self.wrong(0.08)
             c = keccak256(b"other") if self.wrong(0.05) else node.c
-            ciphertext = self.random.randbytes(1168)
+            ciphertext = self.random.randbytes(1167 if self.wrong(0.04) else 1168)
             items.append(OnboardItem(node.identity.address, attempt, c, ciphertext))
             entries.append(OnboardEntry(items[-1].node, attempt, c, keccak256(ciphertext)))
         giver = by.identity.address
@@ -332,7 +332,7 @@ class History:
             (4, lambda: self.onboard(self.random.randint(2, 5)), False),
             (6, self.confirm, False),
             (2, lambda: ConfirmBatch(tuple(self.confirm() for _ in range(3))), False),
-            (4, self.reject, False),
+            (7, self.reject, False),
             (3, self.renew, False),
             (1, self.leave, False),
             (1, lambda: Revoke(someone), self.random.random() < 0.5),
