@@ -73,6 +73,10 @@ class Founder:
         )
         return Ask(wanted, wanted if self._candidates else None, ANCHOR_DEPTH)
 
+    def wants_more(self, asked: Ask) -> bool:
+        """Return whether our state moved on since the view was asked for."""
+        return asked != self.ask()
+
     def on_view(self, view: ChainView, asked: Ask, at: float) -> list[Effect]:
         """Bootstrap if nobody has; recognise our own; step back for another's."""
         header = view.newest.header

@@ -116,6 +116,10 @@ class Joiner:
         anchor = 0 if self._registration or self._attesting else ANCHOR_DEPTH
         return Ask(wanted, None, anchor)
 
+    def wants_more(self, asked: Ask) -> bool:
+        """Return whether our state moved on since the view was asked for."""
+        return asked != self.ask()
+
     def on_view(self, view: ChainView, asked: Ask, at: float) -> list[Effect]:
         """Decide by what storage says now."""
         head = view.newest.head()

@@ -135,6 +135,11 @@ class Member:
         finalised = replace(newest, nodes=own, rejected=())
         return Ask(newest, finalised, 0)
 
+    def wants_more(self, asked: Ask) -> bool:
+        """Return whether somebody waits whom no view has shown yet; the others wait for a new head."""
+        turn = self._waiting.next(MAX_BATCH)
+        return any(not one.looks and not _proves(asked, one.claim) for one in turn)
+
     def on_view(self, view: ChainView, asked: Ask, at: float) -> list[Effect]:  # noqa: ARG002
         """Look at our own place first; then answer whoever may be answered."""
         mine = view.newest.node(self._identity.address)

@@ -251,7 +251,7 @@ class Node:
             if refusal.fatal:
                 return [Exit(refusal.reason, str(refusal), False)]
             return [Refusing(refusal.reason, str(refusal))]
-        if self._phase is phase and phase.ask() != pending.ask:
+        if self._phase is phase and phase.wants_more(pending.ask):
             self._prompted = True
         return effects
 

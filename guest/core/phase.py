@@ -62,6 +62,9 @@ class Phase(Protocol):
     def ask(self) -> Ask:
         """Return what the next view must prove."""
 
+    def wants_more(self, asked: Ask) -> bool:
+        """Return whether another view is worth having at once, under the same head."""
+
     def on_view(self, view: ChainView, asked: Ask, at: float) -> list[Effect]:
         """React to a verified view that proves what was `asked`; may raise `Refused`."""
 

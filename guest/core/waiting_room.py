@@ -16,7 +16,7 @@ from guest.protocol.messages import Register, RegisterTx
 from guest.protocol.sizes import Address, Bytes32
 
 MAX_WAITING = 256
-MAX_BYTES = 8 * 1024 * 1024
+MAX_BYTES = 4 * 1024 * 1024
 """Of documents: some 20 kB each in practice, 96 KiB at the most."""
 
 
