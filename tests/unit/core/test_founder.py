@@ -89,7 +89,7 @@ def test_another_founder_that_a_reorg_takes_back_does_not_cost_us_our_keys() -> 
     assert world.contract.genesis().node == ours.message.node
 
 
-def test_when_another_founder_is_final_the_node_joins_instead() -> None:
+def test_findings_610_1305_when_another_founder_is_final_the_node_joins_instead() -> None:
     world = World()
     a = world.add("a", bootstrap=True)
     world.talk()

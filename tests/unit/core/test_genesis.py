@@ -100,7 +100,7 @@ def test_an_invented_network_of_another_image_is_fatal() -> None:
     assert not guest.posts(PostConfirm)
 
 
-def test_a_document_of_another_node_than_the_genesis_node_is_fatal() -> None:
+def test_g8_a_document_of_another_node_than_the_genesis_node_is_fatal() -> None:
     world = World()
     welcomed(world)
     lie = invent(world.network, Forgery(), like=world.chain)

@@ -30,7 +30,9 @@ def test_a_document_of_another_size_is_refused(archive: Archive, size: int) -> N
 
 
 @pytest.mark.parametrize("name", [b"../../etc/passwd", b"", b"x" * 31, b"x" * 33, b"/" * 31])
-def test_a_name_that_leaves_the_directory_is_refused(archive: Archive, name: bytes) -> None:
+def test_finding_558_a_name_that_leaves_the_directory_is_refused(
+    archive: Archive, name: bytes
+) -> None:
     with pytest.raises(MalformedInput):
         archive.get(name)
     with pytest.raises(MalformedInput):

@@ -92,7 +92,7 @@ def test_a_compressed_bomb_is_not_expanded(tmp_path: Path) -> None:
     run(body)
 
 
-def test_late_subscribers_get_the_newest_first_and_then_what_comes(tmp_path: Path) -> None:
+def test_l2_late_subscribers_get_the_newest_first_and_then_what_comes(tmp_path: Path) -> None:
     async def body() -> None:
         path = tmp_path / "s"
         async with relay_at(path), client_of(path) as client:

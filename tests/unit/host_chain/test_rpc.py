@@ -210,7 +210,7 @@ def test_a_node_that_is_away_is_named_by_host_only() -> None:
     asyncio.run(body())
 
 
-def test_a_key_that_the_node_repeats_in_its_error_is_blanked(tmp_path: Path) -> None:
+def test_finding_568_a_key_that_the_node_repeats_in_its_error_is_blanked(tmp_path: Path) -> None:
     text = "invalid project id 0123456789abcdef for s3cr3tkey"
     server = Server(error(code=-32600, message=text, data="nonsense"))
 
