@@ -17,10 +17,12 @@ from scripts.measuring.rows import Row, median, percentile, spread
 from scripts.measuring.stage import Stage, on_stage
 
 MANY = 30
-FEW = 3
+FEW = 5
 ENOUGH = 10
 START_LIMIT = 60.0
 SLOW_BLOCK = 12.0
+GOLDEN = 0.618
+"""Multiples of this, by their fractions, spread evenly over a block time however many there are."""
 BASELINE_SECONDS = {0.0: 5.93, 1.0: 6.40, 12.0: 21.94}
 """The predecessor's time to the secret, by block time; it has no confirmation."""
 BASELINE_CALLS = {0.0: 31, 1.0: 48, 12.0: 196.5}
@@ -51,7 +53,7 @@ async def at_one_second() -> list[Row]:
         newcomer = await _founded(stage)
         first = await _join(stage, newcomer)
         await _prepare(stage, newcomer)
-        joins = [await _again(stage, newcomer) for _ in range(MANY)]
+        joins = [await _again(stage, newcomer, number) for number in range(MANY)]
     total = [join.total_overhead for join in joins]
     parts = [median([join.overhead[at] for join in joins]) for at in range(3)]
     how = "register {:.3f} + onboard {:.3f} + confirm {:.3f} s; ".format(*parts) + spread(total)
@@ -80,10 +82,13 @@ async def slow() -> list[Row]:
 
 async def _at(block_time: float, count: int) -> list[Row]:
     async with on_stage(Shape(nodes=2, block_time=block_time, history=True)) as stage:
-        newcomer = await _founded(stage)
-        await _join(stage, newcomer)
-        await _prepare(stage, newcomer)
-        return _latency(block_time, [await _again(stage, newcomer) for _ in range(count)])
+        async with stage.hurried():
+            newcomer = await _founded(stage)
+            await _join(stage, newcomer)
+            await _prepare(stage, newcomer)
+        await stage.settle()
+        joins = [await _again(stage, newcomer, number) for number in range(count)]
+        return _latency(block_time, joins)
 
 
 def _latency(block_time: float, joins: list[Join]) -> list[Row]:
@@ -166,8 +171,11 @@ async def _prepare(stage: Stage, newcomer: LocalNode) -> None:
     await stage.settle()
 
 
-async def _again(stage: Stage, newcomer: LocalNode) -> Join:
-    if not stage.network.shape.block_time:
+async def _again(stage: Stage, newcomer: LocalNode, number: int) -> Join:
+    """Join at a moment of its own between two blocks: the last revocation ended just after one."""
+    if stage.network.shape.block_time:
+        await asyncio.sleep(stage.network.shape.block_time * (number * GOLDEN % 1.0))
+    else:
         await stage.settle()
     join = await _join(stage, newcomer)
     await stage.retire(newcomer)

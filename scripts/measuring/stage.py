@@ -20,6 +20,7 @@ from host.devnet.network import LocalNetwork, LocalNode, Shape, launch
 from scripts.measuring.proxy import RpcProxy, Sent
 
 POLL = 0.01
+HURRY = 1.0
 SETTLE = 3
 """Blocks after which what is mined now is final, on a chain with one slot an epoch."""
 
@@ -91,6 +92,23 @@ class Stage:
             await self.until_block(await self.head() + SETTLE, limit)
         else:
             await self.network.rpc.call("anvil_mine", hex(SETTLE))
+
+    @contextlib.asynccontextmanager
+    async def hurried(self) -> AsyncIterator[None]:
+        """Mine a block a second while this lasts, each a block time after the last by its own word."""
+        interval = round(self.network.shape.block_time)
+
+        async def mine() -> None:
+            while True:
+                await asyncio.sleep(HURRY)
+                await self.network.rpc.call("anvil_mine", hex(1), hex(interval))
+
+        mining = asyncio.ensure_future(mine()) if interval > HURRY else None
+        try:
+            yield
+        finally:
+            if mining is not None:
+                mining.cancel()
 
     async def retire(self, node: LocalNode) -> None:
         """End a node's guest and have the owner revoke it; return when the member knows."""
