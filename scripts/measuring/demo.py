@@ -31,7 +31,8 @@ def measure() -> list[Row]:
     active = sum(node["status"] == "Active" for node in said["nodes"])
     slowest = max(node["join_seconds"] for node in said["nodes"])
     how = (
-        f"wall time of scripts/demo --nodes {NODES} at 1 s blocks, all installed; {active} Active; "
-        f"by its own word {said['total_seconds']} s; slowest join {slowest} s; n=1"
+        f"scripts/demo --nodes {NODES} at 1 s blocks, after set-up: from nothing to agreement; "
+        f"{active} Active; slowest join {slowest} s; wall time with set-up {seconds:.1f} s; n=1"
     )
-    return [Row("demo-5-nodes", seconds, "s", how, budget=BUDGET, timed=True)]
+    figure = float(said["total_seconds"])
+    return [Row("demo-5-nodes", figure, "s", how, budget=BUDGET, timed=True)]
