@@ -11,6 +11,7 @@ from guest.chain import layout
 from guest.chain.layout import Status
 from guest.core.member import Member
 from guest.protocol import link
+from guest.protocol.digests import document_hash
 from guest.protocol.errors import MalformedInput
 from guest.protocol.link import (
     LENGTH_BYTES,
@@ -190,7 +191,8 @@ class Hostile:
         if self._invented is None:
             world = self.world
             self._invented = invent(world.network, Forgery(), like=world.chain)
-            world.documents.setdefault(b"", self._invented.bootstrap.document)
+            document = self._invented.bootstrap.document
+            world.documents[document_hash(document)] = document
         return self._invented
 
     # --- the chain ------------------------------------------------------------------------------

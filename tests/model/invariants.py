@@ -39,6 +39,7 @@ class Watch:
         self.blocks: dict[bytes, Block] = {}
         self.names: dict[bytes, str] = {}
         self.ciphertexts: dict[tuple[str, bytes, int], tuple[bytes, int]] = {}
+        self.signed: set[bytes] = set()
         self._read: dict[tuple[str, str, type], int] = {}
 
     def see_blocks(self) -> None:
@@ -92,6 +93,7 @@ class Watch:
             assert isinstance(post, PostOnboards)
             view = self.blocks.get(post.view_hash)
             assert view is not None, "a hand-over under a block that never was"
+            self._signed_in_time(post, view)
             final = self._ancestor(view, self.world.chain.finality)
             for block in (view, final):
                 by = layout.decode_node(block.slots.get(layout.node_slot(post.by), 0))
@@ -101,6 +103,14 @@ class Watch:
                 assert register is not None, "a hand-over to a machine that is no guest of ours"
                 assert item.commitment == commitment_of(register, self.world.network.domain)
                 self._deserved(register, view, final)
+
+    def _signed_in_time(self, post: PostOnboards, view: Block) -> None:
+        """The view was at most 2 W old; what a host lost is said again, and was signed before."""
+        if post.signature not in self.signed:
+            self.signed.add(post.signature)
+            age = self.world.clock.now + self.world.wall - view.timestamp
+            limit = 2 * self.world.network.max_view_age
+            assert age <= limit, f"a hand-over under a view that is {age:.0f} s old"
 
     def _deserved(self, register: PostRegister, view: Block, final: Block) -> None:
         verify_registration(register.document, network=self.world.network, now=view.timestamp)

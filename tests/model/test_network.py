@@ -16,7 +16,15 @@ from guest.chain.layout import Status
 from guest.core.effects import MakeQuote
 from guest.core.member import Member
 from guest.protocol.errors import ProtocolViolation
-from guest.protocol.link import FromHost, NeedView, Newcomer, PostBootstrap, Posts, View
+from guest.protocol.link import (
+    FromHost,
+    NeedView,
+    Newcomer,
+    PostBootstrap,
+    Posts,
+    UnverifiedView,
+    View,
+)
 from guest.protocol.network import Trust
 from tests.fakes.guest_shell import snapshot
 from tests.fakes.key_manager import Expire, Revoke
@@ -110,14 +118,13 @@ class Network(RuleBasedStateMachine):
             if message is not None:
                 self.tell(host, message)
 
-    @rule(name=names, lie=st.sampled_from(LIES), salt=salts)
-    def the_host_lies_about_the_chain(self, name: str, lie: str, salt: int) -> None:
-        host = self.world.hosts[name]
-        said = host.guest.said
-        if said and isinstance(said[0], NeedView) and self.lies_allowed and host.up:
-            need = said.popleft()
-            assert isinstance(need, NeedView)
-            self.tell(host, View(need.request, self.hostile.lying_view(need, lie, salt)))
+    @rule(name=names, lie=st.sampled_from(LIES), salt=salts, count=st.integers(1, 8))
+    def the_host_lies_about_the_chain(self, name: str, lie: str, salt: int, count: int) -> None:
+        def shown(need: NeedView) -> UnverifiedView:
+            return self.hostile.lying_view(need, lie, salt)
+
+        if self.lies_allowed:
+            self.world.hosts[name].lies.extend([shown] * count)
 
     # --- machines -------------------------------------------------------------------------------
 
@@ -276,6 +283,7 @@ class Network(RuleBasedStateMachine):
         for host in self.world.hosts.values():
             host.guest.platform_held = False
             host.loses = 0
+            host.lies.clear()
             if host.guest.exit is None:
                 host.disconnect()
                 host.connect()

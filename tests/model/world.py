@@ -84,6 +84,8 @@ class Host:
         self.errors: list[str] = []
         self.reverted: list[str] = []
         self.loses = 0
+        self.lies: deque[Callable[[NeedView], UnverifiedView]] = deque()
+        """What to show for the next views instead of the chain."""
         self.up = True
         self._told: set[bytes] = set()
         self._offered: dict[tuple[bytes, int], int] = {}
@@ -111,7 +113,8 @@ class Host:
                 self.toward.append(Welcome(VERSION, self.bootstrap))
                 self.toward.append(HeadSeen(world.chain.head.number))
             case NeedView():
-                self.toward.append(View(message.request, world.show(message)))
+                lie = self.lies.popleft() if self.lies else world.show
+                self.toward.append(View(message.request, lie(message)))
             case NeedCollateral(request, _, _):
                 found = collateral_at(world.chain.head.timestamp, world.scenario)
                 self.toward.append(CollateralFound(request, found))
@@ -247,7 +250,7 @@ class World:
         for image in images:
             self.contract.submit(Propose(image), owner=True)
         self.contract.mine()
-        self._wall = self.chain.head.timestamp - self.clock.now
+        self.wall = self.chain.head.timestamp - self.clock.now
         """From the guests' clock to the world's: blocks are never behind it by more than a block."""
 
     # --- guests ---------------------------------------------------------------------------------
@@ -310,10 +313,10 @@ class World:
         for host in self.hosts.values():
             if host.up:
                 host.send()
-        late = max(0, int(self.clock.now + self._wall) - self.chain.head.timestamp)
+        late = max(0, int(self.clock.now + self.wall) - self.chain.head.timestamp)
         receipts = self.contract.mine(late + (seconds or self.chain.block_time))
         head = self.chain.head
-        self.clock.now = max(self.clock.now, head.timestamp - self._wall)
+        self.clock.now = max(self.clock.now, head.timestamp - self.wall)
         done = {id(r.call): head.hash for r in receipts if not r.error}
         failed = {id(r.call): r.error for r in receipts if r.error}
         for host in self.hosts.values():
@@ -353,7 +356,7 @@ class World:
         self.chain.mine(seconds=seconds - (regular - 1) * self.chain.block_time)
         for _ in range(regular - 1):
             self.chain.mine()
-        self.clock.now = max(self.clock.now, self.chain.head.timestamp - self._wall)
+        self.clock.now = max(self.clock.now, self.chain.head.timestamp - self.wall)
         self.round()
 
     def reorg(self, depth: int) -> None:
