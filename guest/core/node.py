@@ -201,6 +201,9 @@ class Node:
 
     def _remember(self, post: Posts) -> None:
         """Keep a post until the host says that it is in its outbox."""
+        if isinstance(post, PostRegister):
+            # New keys: nothing of an older registration may be said again.
+            self._unstored = {k: p for k, p in self._unstored.items() if k.startswith("onboard")}
         self._unstored[post.key] = post
         while len(self._unstored) > MAX_UNSTORED:
             del self._unstored[next(iter(self._unstored))]
