@@ -15,7 +15,7 @@ from guest.evidence.tcb import QuotePolicy, TcbStatus
 from guest.protocol import document as document_format
 from guest.protocol.digests import commitment, digest, document_hash, report_data
 from guest.protocol.document import UnverifiedDocument
-from guest.protocol.errors import Misconfigured, Reason, Refused
+from guest.protocol.errors import MalformedInput, Misconfigured, Reason, Refused
 from guest.protocol.messages import Bootstrap, Register, RegisterTx
 from guest.protocol.network import Kind, Network
 from guest.protocol.primitives import keccak256
@@ -67,7 +67,13 @@ def genesis_policy(network: Network) -> QuotePolicy:
 
 def root_of(network: Network) -> AttestationRoot:
     """Return the root that a network's kind demands; any other is `Misconfigured(KIND_ROW)`."""
-    root = root_from_der(network.attestation_root)
+    try:
+        root = root_from_der(network.attestation_root)
+    except (Refused, MalformedInput) as error:
+        raise Misconfigured(
+            f"the network's attestation root is not one that we know: {error}",
+            reason=Reason.KIND_ROW,
+        ) from None
     wanted = RootName.INTEL if network.kind is Kind.REAL else RootName.DEVELOPMENT
     if root.name is not wanted:
         raise Misconfigured(

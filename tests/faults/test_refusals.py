@@ -95,8 +95,10 @@ def test_a_real_network_does_not_start_without_a_light_client(tmp_path: Path) ->
     [
         dataclasses.replace(REAL, attestation_root=DEVELOPMENT.der),
         dataclasses.replace(TEST, attestation_root=INTEL.der),
+        dataclasses.replace(TEST, attestation_root=b"\x30\x00"),
+        dataclasses.replace(REAL, attestation_root=DEVELOPMENT.der[:-1] + b"\x00"),
     ],
-    ids=["real kind, development root", "test kind, Intel's root"],
+    ids=["real kind, development root", "test kind, Intel's root", "no root", "home-made root"],
 )
 def test_s11_a_kind_with_the_other_kinds_root_does_not_start(
     tmp_path: Path, network: Network
