@@ -1,6 +1,7 @@
 """Whom a member turns away, and by which reason; whose image is out; what a member is that is out."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from guest.evidence import collateral as collateral_format
 from guest.evidence import eventlog
 from guest.evidence.collateral import from_json
 from guest.protocol import document as document_format
-from guest.protocol.digests import BOOTSTRAP_TAG, REGISTER_TAG, digest, document_hash
+from guest.protocol.digests import BOOTSTRAP_TAG, REGISTER_TAG, Domain, digest, document_hash
 from guest.protocol.document import UnverifiedDocument
 from guest.protocol.errors import Reason
 from guest.protocol.link import Newcomer, PostOnboards, PostRegister, Turned
@@ -88,38 +89,32 @@ def test_a_good_document_of_the_same_forger_would_have_been_answered() -> None:
     assert len(a.posts(PostOnboards)) == 1
 
 
-def test_a_quote_made_for_a_bootstrap_admits_nobody() -> None:
+def _other_reports() -> dict[str, Callable[[Domain, Register], bytes]]:
+    """Report data of a perfect claim for something else: 64 bytes from our domain and the claim."""
+    return {
+        "a bootstrap": lambda domain, claim: digest(domain, claim) + BOOTSTRAP_TAG,
+        "another deployment (G5)": lambda domain, claim: (
+            digest(replace(domain, contract=b"\x99" * 20), claim) + REGISTER_TAG
+        ),
+        "another chain (G5)": lambda domain, claim: (
+            digest(replace(domain, chain_id=5), claim) + REGISTER_TAG
+        ),
+    }
+
+
+@pytest.mark.parametrize("what", sorted(_other_reports()))
+def test_g5_a_quote_made_for_something_else_admits_nobody(what: str) -> None:
     world = World()
     (a,) = world.started()
     forger = Forger(world.network)
     anchor, now = deep_block(world), world.chain.head.timestamp
-    good = forger.registration(anchor, now, Forgery())
-    data = digest(world.network.domain, good.message) + BOOTSTRAP_TAG
+    claim = forger.registration(anchor, now, Forgery())
+    forgery = Forgery(report_data=_other_reports()[what](world.network.domain, claim.message))
     identity = forger.made[0]
-    document = forger.document(
-        good.message, identity.decryption_key.public, now, Forgery(report_data=data)
-    )
-    signed = RegisterTx(digest(world.network.domain, good.message), document_hash(document))
+    document = forger.document(claim.message, identity.decryption_key.public, now, forgery)
+    signed = RegisterTx(digest(world.network.domain, claim.message), document_hash(document))
     signature = identity.sign(world.network.domain, signed)
-    offered(world, PostRegister(good.key, good.message, signature, document), document)
-    assert turned(a) == [(Reason.QUOTE_REPORT_DATA, True)]
-
-
-def test_g5_a_quote_for_another_deployment_admits_nobody_here() -> None:
-    world = World()
-    (a,) = world.started()
-    forger = Forger(world.network)
-    anchor, now = deep_block(world), world.chain.head.timestamp
-    good = forger.registration(anchor, now, Forgery())
-    elsewhere = replace(world.network.domain, contract=b"\x99" * 20)
-    data = digest(elsewhere, good.message) + REGISTER_TAG
-    identity = forger.made[0]
-    document = forger.document(
-        good.message, identity.decryption_key.public, now, Forgery(report_data=data)
-    )
-    signed = RegisterTx(digest(world.network.domain, good.message), document_hash(document))
-    signature = identity.sign(world.network.domain, signed)
-    offered(world, PostRegister(good.key, good.message, signature, document), document)
+    offered(world, PostRegister(claim.key, claim.message, signature, document), document)
     assert turned(a) == [(Reason.QUOTE_REPORT_DATA, True)]
 
 
