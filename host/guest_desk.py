@@ -104,6 +104,7 @@ class GuestDesk:
         self._confirmed_again: dict[str, int] = {}
         self.node = ZERO_ADDRESS
         """The guest's present address, as it says."""
+        self._tell_again = False
         self.report: Report | None = None
         self.dry: list[str] = []
         """What would have been posted, without a key."""
@@ -117,7 +118,7 @@ class GuestDesk:
 
     async def connected(self, head: int | None) -> None:
         """Greet a guest that has just dialled."""
-        self.node = ZERO_ADDRESS  # its first report brings back what was meant for it
+        self._tell_again = True  # what a lost connection swallowed, once it has said who it is
         await self._send(Welcome(link.VERSION, self._bootstrap))
         if self._sender is not None:
             for action in self._sender.open_actions():
@@ -213,8 +214,9 @@ class GuestDesk:
 
     async def _reported(self, report: Report) -> None:
         self.report = report
-        if report.node not in (self.node, ZERO_ADDRESS):
-            self.node = report.node
+        known = report.node == self.node and not self._tell_again
+        if report.node != ZERO_ADDRESS and not known:
+            self.node, self._tell_again = report.node, False
             for event in list(self._answers.values()):
                 if event.node == self.node:
                     await self._hand_over(event)
