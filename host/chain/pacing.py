@@ -38,18 +38,26 @@ class Pacer:
     def __init__(self) -> None:
         self._misses = 0
         self._failures = 0
+        self._at_once = 0
+        self._has_waited = False
 
     def after_block(self, timestamps: Sequence[int]) -> float:
         """Wait after a poll that brought a block; `timestamps` are those of the recent blocks."""
         interval = steady_interval(timestamps)
-        early = self._misses == 0
+        self._at_once = 0 if self._misses else self._at_once + 1
+        self._has_waited = self._has_waited or self._misses > 0
         self._misses = self._failures = 0
         if interval is None:
             return _pause(timestamps)
-        # Found at once: perhaps we came late, so come a little earlier, until a poll comes too early
-        # and finds the block one short step later. That keeps us just behind the arrival.
-        step = _step(interval)
-        return interval - step / 4 if early else float(interval)
+        if not self._has_waited:
+            return min(LONGEST, interval / 4)  # when blocks arrive is not known yet: find out
+        if not self._at_once:
+            return float(interval)
+        # Found at once: perhaps we came late, so come a little earlier, and twice as much the next
+        # time, until a poll comes too early and finds the block one short step later. That keeps us
+        # just behind the arrival, and brings us back there within a few blocks.
+        earlier = _step(interval) / 4 * 2.0 ** min(self._at_once - 1, 16)
+        return interval - min(earlier, interval / 4)
 
     def after_nothing(self, timestamps: Sequence[int]) -> float:
         """Wait after a poll that brought nothing new."""

@@ -306,6 +306,33 @@ def test_polls_settle_at_one_and_a_bit_per_block_just_behind_the_arrival() -> No
     assert late <= 0.75
 
 
+def lateness(pacer: Pacer, start: float, blocks: int) -> list[float]:
+    """Poll a chain with a block every 12 s from `start` on; return how late each block was seen."""
+    stamps, now, seen, late = list(range(0, 120, 12)), start, -1, []
+    while len(late) < blocks:
+        if int(now // 12) > seen:
+            seen = int(now // 12)
+            late.append(now % 12)
+            now += pacer.after_block(stamps)
+        else:
+            now += pacer.after_nothing(stamps)
+    return late
+
+
+@pytest.mark.parametrize("phase", [0.5, 3.0, 6.0, 9.0, 11.9])
+def test_a_host_that_starts_between_two_blocks_sees_the_next_one_as_it_comes(phase: float) -> None:
+    first, *others = lateness(Pacer(), phase, 10)
+    assert first == phase
+    assert max(others) <= 1.0
+
+
+@pytest.mark.parametrize("phase", [0.5, 3.0, 6.0, 9.0, 11.9])
+def test_a_host_that_fell_behind_is_back_within_eight_blocks(phase: float) -> None:
+    pacer = Pacer()
+    lateness(pacer, 0.0, 20)
+    assert max(lateness(pacer, phase, 30)[8:]) <= 0.75
+
+
 def test_an_unsteady_chain_is_polled_at_least_once_a_second() -> None:
     pacer = Pacer()
     stamps = [0, 1, 40, 41, 47, 100]
